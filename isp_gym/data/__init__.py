@@ -1,0 +1,28 @@
+"""Data: from photographs to scenes of dark, noisy, linear RAW-RGB with the photo itself as the target.
+
+>>> from isp_gym.data import load_scenes
+>>> scenes = load_scenes(data="skimage", split="validation", count=2, image_size=32)
+>>> scenes.ids
+('validation/rocket.jpg/0', 'validation/rocket.jpg/1')
+"""
+
+from isp_gym.data.scene import Scene, SceneBatch, SceneSet
+from isp_gym.data.source import DataSource
+from isp_gym.data.sources import DATA_SOURCES, SOURCES, check_data, load_scenes
+from isp_gym.data.splits import SPLITS, sealed
+from isp_gym.data.unprocess import UnprocessSettings, unprocess
+
+__all__ = [
+    "DATA_SOURCES",
+    "SOURCES",
+    "SPLITS",
+    "DataSource",
+    "Scene",
+    "SceneBatch",
+    "SceneSet",
+    "UnprocessSettings",
+    "check_data",
+    "load_scenes",
+    "sealed",
+    "unprocess",
+]

@@ -1,0 +1,105 @@
+"""Scenes from photographs: crop, shrink, unprocess. The base of every source whose targets are finished photos."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from isp_gym.data.photos import read_photo
+from isp_gym.data.scene import SceneSet
+from isp_gym.data.source import DataSource
+from isp_gym.data.unprocess import unprocess
+
+Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photograph on disk, not yet decoded.
+
+    Attributes:
+        path: The file.
+        name: What it is called in scene ids.
+        key: Seeds its scenes; stands for its content, so that a renamed photo gives the same scenes.
+    """
+
+    path: Path
+    name: str
+    key: str
+
+
+class PhotoSource(DataSource):
+    """A data source that is a list of photos for each split."""
+
+    @abstractmethod
+    def photos(self, argument: str, split: str) -> Sequence[Photo]:
+        """The photos of ``split`` in a fixed order; at least one."""
+
+    def load(self, argument: str, split: str, count: int, image_size: int, seed: int) -> SceneSet:
+        """Scene k is cut from photo k modulo the number of photos; see ``DataSource.load``."""
+        photos = self.photos(argument, split)
+        images = torch.empty(count, 3, image_size, image_size)
+        targets = torch.empty_like(images)
+        # Photo by photo, not scene by scene: each is decoded once, and only one is in memory at a time.
+        for first, photo in enumerate(photos[:count]):
+            pixels = read_photo(photo.path)
+            for k in range(first, count, len(photos)):
+                images[k], targets[k] = make_scene(pixels, (split, photo.key, k, seed), image_size)
+        used = [photos[k % len(photos)].name for k in range(count)]
+        ids = [f"{split}/{name}/{k}" for k, name in enumerate(used)]
+        return SceneSet(images, targets, ids, used, split, f"{self.name}:{argument}" if argument else self.name)
+
+
+def make_scene(pixels: Pixels, seed: Sequence[str | int], image_size: int) -> tuple[Tensor, Tensor]:
+    """Cut one scene out of a photo.
+
+    A square whose side is log-uniform between ``image_size`` and the photo's shorter side, anywhere in the photo,
+    mirrored every other time, is resized to ``image_size`` with anti-aliasing: that is the target. Unprocessed it is
+    the image. A photo that is smaller than ``image_size`` is cut at full height or width and enlarged.
+
+    Args:
+        pixels: Photo (H, W, 3), sRGB, 8 or 16 bit.
+        seed: Whatever makes this scene different from others; the scene depends on nothing else.
+        image_size: Side of the scene in pixels.
+
+    Returns:
+        Image and target, both (3, image_size, image_size), float32 in [0, 1].
+    """
+    # Two streams, so that the camera and its light do not depend on how the crop was drawn.
+    crop_rng, camera_rng = np.random.default_rng(_stable_integers(seed)).spawn(2)
+    crop = _random_crop(pixels, crop_rng, image_size)
+    photo = crop.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+    # INTER_AREA averages over each output pixel's footprint; it is the anti-aliasing, and makes sense only to shrink.
+    shrink = cv2.INTER_AREA if len(photo) >= image_size else cv2.INTER_LINEAR
+    resized = cv2.resize(photo, (image_size, image_size), interpolation=shrink)
+    target = np.clip(resized, 0.0, 1.0).astype(np.float32)
+    image = unprocess(target, camera_rng)
+    return _to_tensor(image), _to_tensor(target)
+
+
+def _random_crop(pixels: Pixels, rng: np.random.Generator, image_size: int) -> Pixels:
+    height, width = pixels.shape[:2]
+    longest = min(height, width)
+    side = round(float(np.exp(rng.uniform(np.log(min(image_size, longest)), np.log(longest)))))
+    top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
+    crop = pixels[top : top + side, left : left + side]
+    return crop[:, ::-1] if rng.random() < 0.5 else crop
+
+
+def _stable_integers(parts: Sequence[str | int]) -> list[int]:
+    # hash() of a string differs from process to process.
+    digest = hashlib.sha256("\0".join(str(part) for part in parts).encode()).digest()
+    return [int.from_bytes(digest[i : i + 4], "big") for i in range(0, len(digest), 4)]
+
+
+def _to_tensor(image: npt.NDArray[np.float32]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))

@@ -1,0 +1,66 @@
+"""What a data source is. A new one is a file with a subclass, a line in ``sources.py`` and a test class."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from isp_gym.data.scene import SceneSet
+from isp_gym.errors import UserError
+
+
+class DataSource(ABC):
+    """Where scenes come from. A data spec is ``name`` or ``name:ARGUMENT``.
+
+    Attributes:
+        name: First part of the data spec.
+        argument: What the argument is, in capitals, e.g. ``"PATH"``; empty if the source takes none.
+        licence: Terms of the data, not of this code.
+        reference: Who made the data and where it is described.
+        description: One line for people.
+    """
+
+    name: str
+    argument: str = ""
+    licence: str
+    reference: str
+    description: str
+
+    @property
+    def spec(self) -> str:
+        """The form of the data spec, e.g. ``folder:PATH``."""
+        return f"{self.name}:{self.argument}" if self.argument else self.name
+
+    @abstractmethod
+    def version(self) -> str:
+        """Version of the data."""
+
+    @abstractmethod
+    def check(self, argument: str) -> None:
+        """Raise ``UserError`` if there is clearly nothing to load; decode nothing."""
+
+    @abstractmethod
+    def fingerprint(self, argument: str) -> str:
+        """A string that changes when the data changes; cheap, since it is asked for at every load."""
+
+    @abstractmethod
+    def load(self, argument: str, split: str, count: int, image_size: int, seed: int) -> SceneSet:
+        """Make scenes 0 to ``count`` - 1 of ``split``; scene k must not depend on ``count``.
+
+        Raises:
+            UserError: If the data is missing, is not laid out as expected, or holds a file that cannot be read.
+        """
+
+    def check_argument(self, argument: str) -> None:
+        """Raise ``UserError`` if there is an argument where none is taken, or none where one is needed."""
+        if bool(argument) != bool(self.argument):
+            raise UserError(f"data '{self.name}' is written data={self.spec}, not data={self.name}:{argument}")
+
+    def describe(self) -> dict[str, str]:
+        """The source as a row of a table: strings only."""
+        return {
+            "name": self.spec,
+            "licence": self.licence,
+            "reference": self.reference,
+            "version": self.version(),
+            "description": self.description,
+        }

@@ -1,0 +1,78 @@
+"""The registry of data sources, and loading from them by data spec."""
+
+from __future__ import annotations
+
+import operator
+from functools import lru_cache
+
+from isp_gym.data.folder import FolderPhotos
+from isp_gym.data.scene import SceneSet
+from isp_gym.data.skimage_photos import SkimagePhotos
+from isp_gym.data.source import DataSource
+from isp_gym.data.splits import check_split, refuse_sealed
+from isp_gym.errors import UserError, unknown
+
+SOURCES: dict[str, DataSource] = {source.name: source for source in (SkimagePhotos(), FolderPhotos())}
+
+DATA_SOURCES: tuple[dict[str, str], ...] = tuple(source.describe() for source in SOURCES.values())
+"""One row a source: name, licence, reference, version, description; strings only, for tables and JSON."""
+
+
+def load_scenes(
+    data: str = "skimage", split: str = "train", count: int = 128, image_size: int = 64, seed: int = 0
+) -> SceneSet:
+    """Load scenes; a second call with the same arguments costs nothing while the files stay as they are.
+
+    Scenes go round-robin over the photos of the split. Scene k is a pure function of the data, the split, k, the image
+    size and the seed: asking for more scenes leaves the first ones as they were.
+
+    Args:
+        data: Data spec: ``"skimage"`` or ``"folder:PATH"``.
+        split: ``"train"``, ``"validation"`` or ``"test"``; their scenes come from different photos.
+        count: Number of scenes, at least 1.
+        image_size: Side of the square images in pixels, at least 1.
+        seed: Seed of crops and of the simulated camera, at least 0.
+
+    Returns:
+        A set of its own, with an empty record of reading; the pixels are shared with the cache and cannot be changed.
+
+    Raises:
+        UserError: If an argument is wrong, the split is sealed, or the data is missing or cannot be read.
+    """
+    check_split(split)
+    refuse_sealed(split)
+    source, argument = _find(data)
+    count, image_size = _whole("count", count, 1), _whole("image_size", image_size, 1)
+    seed = _whole("seed", seed, 0)
+    return _load(data, split, count, image_size, seed, source.fingerprint(argument)).fresh()
+
+
+def check_data(data: str) -> None:
+    """Raise ``UserError`` if ``data`` is no data spec, or its files are missing or too few; decodes no image."""
+    source, argument = _find(data)
+    source.check(argument)
+
+
+@lru_cache(maxsize=16)
+def _load(data: str, split: str, count: int, image_size: int, seed: int, fingerprint: str) -> SceneSet:
+    # The fingerprint is only there to tell apart what a folder held then and holds now.
+    source, argument = _find(data)
+    return source.load(argument, split, count, image_size, seed)
+
+
+def _find(data: str) -> tuple[DataSource, str]:
+    name, _, argument = str(data).partition(":")
+    if name not in SOURCES:
+        raise unknown("data", str(data), (source.spec for source in SOURCES.values()))
+    SOURCES[name].check_argument(argument)
+    return SOURCES[name], argument
+
+
+def _whole(name: str, value: int, least: int) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if isinstance(value, bool) or number < least:
+        raise UserError(f"{name} must be a whole number of at least {least}, not {value!r}")
+    return number
