@@ -1,0 +1,104 @@
+"""What a module declares about itself: its parameters, its domains and the operation that it stands for."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Domain = Literal["any", "linear", "display"]
+
+LUMA = (0.27, 0.67, 0.06)
+"""Weights of R, G and B in the luminance that contrast, desaturation and white balance share."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a module.
+
+    Attributes:
+        name: What it is called in descriptions, e.g. ``"R"``.
+        unit: Physical unit, e.g. ``"EV"``; empty for a plain number.
+        low: Physical value at normalised 0.
+        high: Physical value at normalised 1.
+        neutral: Physical value that changes the image least.
+        log: Whether the normalised value moves along the logarithm of the physical one.
+    """
+
+    name: str
+    unit: str
+    low: float
+    high: float
+    neutral: float
+    log: bool = False
+
+    @property
+    def line(self) -> tuple[float, float]:
+        """Offset and slope of the (logarithm of the) physical value as a function of the normalised one."""
+        low, high = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
+        return low, high - low
+
+    @property
+    def normalised_neutral(self) -> float:
+        """The neutral value on the scale from 0 to 1."""
+        offset, slope = self.line
+        return ((math.log(self.neutral) if self.log else self.neutral) - offset) / slope
+
+
+@dataclass(frozen=True)
+class Module:
+    """One ISP module: a pure function of images and physical parameters, and what there is to know about it.
+
+    Attributes:
+        name: Token name, unique in a bank.
+        parameters: Its parameters, in the order in which they stand in the parameter vector.
+        apply: ``(images (B, 3, H, W), physical (B, n)) -> (B, 3, H, W)``; image i depends on row i only.
+        needs: Domain of light that the input must be in: ``linear``, ``display`` or ``any``.
+        gives: Domain of the output; ``any`` leaves it as it was.
+        clamps: Whether the output is clipped to [0, 1].
+        formula: The operation in one line.
+        reference: Where it comes from.
+        finish: Maps the physical parameters (..., n) to those that ``apply`` takes, e.g. normalises rows.
+    """
+
+    name: str
+    parameters: tuple[Parameter, ...]
+    apply: Callable[[Tensor, Tensor], Tensor]
+    needs: Domain
+    gives: Domain
+    clamps: bool
+    formula: str
+    reference: str
+    finish: Callable[[Tensor], Tensor] | None = None
+
+    def physical(self, params: Tensor) -> Tensor:
+        """Maps normalised parameters (..., n) in [0, 1] to physical units (..., n)."""
+        first = self.parameters[0]
+        if all(parameter.line == first.line for parameter in self.parameters):
+            offset, slope = first.line
+            value = params * slope + offset
+        else:
+            lines = torch.tensor([parameter.line for parameter in self.parameters], device=params.device)
+            offsets, slopes = lines.to(params.dtype).unbind(-1)
+            value = params * slopes + offsets
+        if first.log:
+            value = value.exp()
+        return value if self.finish is None else self.finish(value)
+
+
+def mix(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+    """Linear interpolation from ``x`` (weight 0) to ``y`` (weight 1)."""
+    return x * (1 - weight) + y * weight
+
+
+def per_image(value: Tensor) -> Tensor:
+    """Shapes one number an image (B, 1) so that it broadcasts over (B, C, H, W)."""
+    return value[:, :, None, None]
+
+
+def luminance(x: Tensor) -> Tensor:
+    """Weighted sum of the channels, (B, 3, H, W) -> (B, 1, H, W)."""
+    r, g, b = x.split(1, dim=1)
+    return LUMA[0] * r + LUMA[1] * g + LUMA[2] * b

@@ -1,0 +1,45 @@
+"""Colour correction matrix, each row normalised to sum to one, so that white stays white."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from isp_gym.modules.base import Module, Parameter
+
+ROW_FLOOR = 1e-8
+
+
+def ccm(x: Tensor, matrix: Tensor) -> Tensor:
+    """Applies row-major matrices (B, 9) to images (B, 3, H, W) and clips to [0, 1]."""
+    return torch.einsum("bij,bjhw->bihw", matrix.unflatten(1, (3, 3)), x).clamp(0, 1)
+
+
+def normalise_rows(entries: Tensor) -> Tensor:
+    """Divides each row of row-major matrices (..., 9) by its sum."""
+    rows = entries.unflatten(-1, (3, 3))
+    return (rows / (rows.sum(-1, keepdim=True) + ROW_FLOOR)).flatten(-2)
+
+
+def _entries(diagonal: tuple[float, float], other: tuple[float, float]) -> tuple[Parameter, ...]:
+    return tuple(
+        Parameter(f"{row}{column}", "", *(diagonal if row == column else other), neutral=float(row == column))
+        for row in "RGB"
+        for column in "RGB"
+    )
+
+
+REFERENCE = Module(
+    name="ccm",
+    parameters=_entries((-2.0, 2.0), (-2.0, 2.0)),
+    apply=ccm,
+    needs="linear",
+    gives="linear",
+    clamps=True,
+    formula="clip(M x, 0, 1), rows of M divided by (sum + 1e-8)",
+    reference="Wang et al., AdaptiveISP, NeurIPS 2024",
+    finish=normalise_rows,
+)
+# Each diagonal entry outweighs the other two together, hence no matrix is singular (Levy-Desplanques), and each row
+# sums to at least 1/4, hence no coefficient exceeds 3; [3, -1, -1] and [1.8, -.6, -.2] are both within reach.
+STABLE = replace(REFERENCE, parameters=_entries((0.75, 1.25), (-0.25, 0.25)))
