@@ -1,0 +1,37 @@
+"""REINFORCE for a batch of sequences, each paid its own reward."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+BASELINES = ("none", "batch", "image")
+
+
+def advantages(rewards: Tensor, baseline: str) -> Tensor:
+    """What each sequence earned more than was to be expected.
+
+    Args:
+        rewards: (N, G): G sequences tried on each of N images.
+        baseline: ``"none"``: the reward itself; ``"batch"``: less the mean of all the others in the batch
+            (leave-one-out, Kool et al. 2019); ``"image"``: less the mean of the others on the same image, which takes
+            the differences between images, most of the reward's variance, out of the signal.
+
+    Returns:
+        (N, G).
+    """
+    if baseline == "none":
+        return rewards
+    pool = rewards.reshape(1, -1) if baseline == "batch" else rewards
+    others = (pool.sum(1, keepdim=True) - pool) / (pool.shape[1] - 1)
+    return (pool - others).reshape(rewards.shape)
+
+
+def reinforce_loss(log_probs: Tensor, advantage: Tensor) -> Tensor:
+    """Surrogate whose gradient is that of minus the expected reward (Williams 1992); both arguments (B,).
+
+    Raises:
+        ValueError: The shapes differ. (B,) times (B, 1) would broadcast and pay every sequence the batch mean.
+    """
+    if log_probs.shape != advantage.shape:
+        raise ValueError(f"log_probs {tuple(log_probs.shape)} and advantage {tuple(advantage.shape)} must match")
+    return -(log_probs * advantage.detach()).mean()

@@ -1,0 +1,75 @@
+"""Stepwise baselines with Stable-Baselines3, trained on the batched environment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from torch import Tensor, nn
+
+from isp_gym.adapters import BoxActions, to_sb3_vecenv
+from isp_gym.benchmark import Training
+from isp_gym.envs.stepwise import run_policy
+
+
+class StepwisePPO:
+    """PPO (Schulman et al. 2017) choosing one module with its parameters at a time.
+
+    Args:
+        num_envs: Lanes of the vector environment.
+        dense: Pay after every step (one task evaluation each) or only at the end.
+        **ppo: Further arguments of ``stable_baselines3.PPO``.
+    """
+
+    def __init__(self, num_envs: int = 16, dense: bool = True, **ppo: Any) -> None:
+        self.num_envs = num_envs
+        self.dense = dense
+        # The return is a plain sum (Eq. 3), so it is not discounted; images are floats in [0, 1] already.
+        self.options = {"n_steps": 40, "batch_size": 64, "gamma": 1.0, "learning_rate": 3e-4, **ppo}
+        self.model: PPO
+
+    def train(self, training: Training) -> None:
+        """Learn until the budget is spent."""
+        env = to_sb3_vecenv(training.make_vec("ISP/Stepwise-v0", self.num_envs, dense=self.dense))
+        self.bank, self.max_length = training.bank, training.setting.length
+        self.model = PPO(
+            "MultiInputPolicy",
+            env,
+            seed=training.seed,
+            device=training.setting.device,
+            policy_kwargs={"normalize_images": False},
+            **self.options,
+        )
+        # Stopping costs no evaluation, so steps do not bound them: the budget itself ends the training.
+        self.model.learn(total_timesteps=2**62, callback=_Checkpoints(self, training))
+
+    @property
+    def networks(self) -> nn.Module:
+        """Feature extractor, actor and critic."""
+        return self.model.policy
+
+    def pipelines(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Act greedily: (B, L) tokens and (B, P) parameters."""
+        return run_policy(self._act, images, self.bank, self.max_length)
+
+    def _act(self, observation: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        arrays = {key: value.cpu().numpy() for key, value in observation.items()}
+        actions, _ = self.model.predict(arrays, deterministic=True)
+        allowed = torch.cat([observation["used"] == 0, torch.ones(len(actions), 1, dtype=torch.bool)], 1)
+        decoded = BoxActions(self.bank).decode(actions, allowed.cpu().numpy())
+        return torch.from_numpy(decoded["module"]), torch.from_numpy(decoded["params"])
+
+
+class _Checkpoints(BaseCallback):
+    def __init__(self, agent: StepwisePPO, training: Training) -> None:
+        super().__init__()
+        self.agent, self.training = agent, training
+
+    def _on_step(self) -> bool:
+        # Stop before the step that the budget no longer covers in full.
+        return self.training.remaining >= self.agent.num_envs
+
+    def _on_rollout_end(self) -> None:
+        self.training.checkpoint(self.agent)

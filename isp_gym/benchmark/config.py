@@ -1,0 +1,103 @@
+"""The YAML file of a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from isp_gym.benchmark.agent import load_agent
+from isp_gym.config import read_yaml, typed
+from isp_gym.envs.setting import Setting
+from isp_gym.errors import UserError
+
+
+@dataclass
+class SceneCounts:
+    """How many scenes each split has."""
+
+    train: int = 128
+    validation: int = 16
+    test: int = 16
+
+
+@dataclass
+class CompareConfig:
+    """Everything that defines a comparison.
+
+    Attributes:
+        data: As in :class:`isp_gym.envs.setting.Setting`, like all keys up to ``device``.
+        scenes: Scenes of each split.
+        budget: Task evaluations of each agent and seed.
+        seeds: One run of every agent for each of these.
+        curve_points: Points of each learning curve, measured on the validation scenes.
+        pictures: How many test scenes the report shows.
+        agents: Name in the table -> options of the agent. The option ``agent`` names the entry point or
+            ``package.module:Class`` where it is not the name itself.
+    """
+
+    data: str = "skimage"
+    scenes: SceneCounts = field(default_factory=SceneCounts)
+    image_size: int = 64
+    scene_seed: int = 0
+    bank: str = "reference"
+    modules: list[str] | None = None
+    max_length: int | None = None
+    task: str = "enhancement"
+    reward: dict[str, float] = field(default_factory=dict)
+    device: str = "cpu"
+    budget: int = 10000
+    seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
+    curve_points: int = 8
+    pictures: int = 6
+    agents: dict[str, Any] = field(default_factory=dict)
+
+    def setting(self, split: str) -> Setting:
+        """The setting over one split."""
+        shared = ("data", "image_size", "scene_seed", "bank", "modules", "max_length", "task", "reward", "device")
+        counts = asdict(self.scenes)
+        return Setting(split=split, num_scenes=counts[split], **{key: getattr(self, key) for key in shared})
+
+    def agent_spec(self, name: str) -> tuple[str, dict[str, Any]]:
+        """Entry point or class of the agent of that name, and its options."""
+        options = dict(self.agents[name] or {})
+        return str(options.pop("agent", name)), options
+
+    def check(self) -> None:
+        """Find whatever is wrong before any work is done.
+
+        Raises:
+            UserError: Naming the first fault.
+        """
+        if not self.agents:
+            raise UserError("the config names no agents; add e.g. 'agents: {posisp: {}, camera: {}}'")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+            raise UserError(f"'seeds' must be different numbers from 0 on, not {self.seeds}")
+        for key in ("budget", "curve_points"):
+            if getattr(self, key) < 1:
+                raise UserError(f"'{key}' must be at least 1, not {getattr(self, key)}")
+        for split in asdict(self.scenes):
+            self.setting(split).check()
+        for name, options in self.agents.items():
+            if options is not None and not isinstance(options, dict):
+                raise UserError(f"agent '{name}': its options must be a mapping, not {options!r}")
+            load_agent(*self.agent_spec(name))
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = (), num_seeds: int | None = None) -> CompareConfig:
+    """Read and check a config.
+
+    Args:
+        path: YAML file.
+        overrides: ``key=value`` changes.
+        num_seeds: Use the seeds 0..num_seeds-1.
+
+    Raises:
+        UserError: Naming the first fault.
+    """
+    config = typed(CompareConfig, read_yaml(path, overrides), "config key")
+    if num_seeds is not None:
+        config.seeds = list(range(num_seeds))
+    config.check()
+    return config

@@ -1,0 +1,113 @@
+"""``report.html``: the whole comparison in one file that opens without a network."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader
+from matplotlib.figure import Figure
+from omegaconf import OmegaConf
+
+from isp_gym.benchmark.table import METRIC_TITLES, headings, summarise
+from isp_gym.tasks import get_task
+
+_DIAGNOSTICS = {
+    "entropy": "entropy of the sequence, nats",
+    "p_greedy": "probability of the final (greedy) sequence",
+    "length": "length of the greedy sequence",
+}
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe and Ito
+
+
+def write_report(results: dict[str, Any], folder: Path) -> None:
+    """Write ``folder/report.html`` from the results and the pictures in ``folder``."""
+    rows, config = results["rows"], results["config"]
+    score = get_task(config["task"]).score
+    lines = summarise(rows)
+    template = Environment(loader=PackageLoader("isp_gym.benchmark", "."), autoescape=True).get_template(
+        "report.html.j2"
+    )
+    page = template.render(
+        results=results,
+        config_yaml=OmegaConf.to_yaml(config),
+        headings=headings(lines),
+        lines=lines,
+        best=max(lines, key=lambda line: line.metrics[score].mean).agent,
+        curves=_curves(rows, score),
+        gallery=_gallery(rows, config, folder, score),
+        pipelines=[_pipelines(row) for row in rows if "words" in row["scenes"][0]],
+    )
+    (folder / "report.html").write_text(page, encoding="utf-8")
+
+
+def _curves(rows: Sequence[dict[str, Any]], score: str) -> list[str]:
+    """One SVG for the score and one for each diagnostic that some agent reports."""
+    wanted = {score: f"validation {METRIC_TITLES.get(score, score)}", **_DIAGNOSTICS}
+    present = [key for key in wanted if any(key in point for row in rows for point in row["curve"])]
+    return [_plot(rows, key, wanted[key]) for key in present]
+
+
+def _plot(rows: Sequence[dict[str, Any]], key: str, label: str) -> str:
+    figure = Figure(figsize=(5.6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    agents = dict.fromkeys(row["agent"] for row in rows)
+    for agent, colour in zip(agents, _COLOURS * len(agents), strict=False):
+        curves = [_points(row, key) for row in rows if row["agent"] == agent]
+        curves = [curve for curve in curves if len(curve)]
+        for curve in curves:
+            axes.plot(*curve.T, color=colour, alpha=0.3, linewidth=1)
+        if curves:
+            axes.plot(*_mean_curve(curves).T, color=colour, linewidth=2.2, label=agent)
+    axes.set(xlabel="task evaluations", ylabel=label)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    return _svg(figure)
+
+
+def _points(row: dict[str, Any], key: str) -> np.ndarray:
+    return np.array([(point["task_evaluations"], point[key]) for point in row["curve"] if key in point])
+
+
+def _mean_curve(curves: Sequence[np.ndarray]) -> np.ndarray:
+    """Mean over seeds, interpolated to the points of the first."""
+    x = curves[0][:, 0]
+    return np.stack([x, np.mean([np.interp(x, curve[:, 0], curve[:, 1]) for curve in curves], axis=0)], axis=1)
+
+
+def _svg(figure: Figure) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+def _gallery(rows: Sequence[dict[str, Any]], config: dict[str, Any], folder: Path, score: str) -> list[dict[str, Any]]:
+    """Per test scene: input, what each agent made of it with its first seed, target."""
+    shown = [row for row in rows if row["seed"] == config["seeds"][0]]
+    gallery = []
+    for i, scene in enumerate(rows[0]["scenes"][: config["pictures"]]):
+        source = _inline(folder / "scenes" / f"test-{i}-input.png")
+        pictures = [{"title": "input", "src": source}, {"title": "input, x8", "src": source, "brighten": True}]
+        for row in shown:
+            picture = folder / "runs" / row["agent"] / f"seed-{row['seed']}" / f"test-{i}.png"
+            value = row["scenes"][i][score]
+            pictures.append({"title": row["agent"], "src": _inline(picture), "note": f"{value:.2f}"})
+        pictures.append({"title": "target", "src": _inline(folder / "scenes" / f"test-{i}-target.png")})
+        gallery.append({"scene": scene["scene"], "pictures": pictures})
+    return gallery
+
+
+def _inline(path: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def _pipelines(row: dict[str, Any]) -> dict[str, Any]:
+    """The pipelines of the first test scenes of a run, in words."""
+    scenes = [{"scene": scene["scene"], "words": scene["words"]} for scene in row["scenes"][:3]]
+    return {"agent": row["agent"], "seed": row["seed"], "scenes": scenes}

@@ -1,0 +1,83 @@
+"""The table of a comparison: one line an agent, mean and standard deviation over its seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+METRIC_TITLES = {"psnr": "PSNR, dB", "ssim": "SSIM"}
+METRIC_DIGITS = {"psnr": 2, "ssim": 3}
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and sample standard deviation over seeds; no deviation from one seed."""
+
+    mean: float
+    std: float | None
+
+    def text(self, digits: int) -> str:
+        """As ``21.30 ± 0.25``."""
+        spread = "" if self.std is None else f" ± {self.std:.{digits}f}"
+        return f"{self.mean:.{digits}f}{spread}"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One agent of the table."""
+
+    agent: str
+    seeds: int
+    metrics: dict[str, Spread]
+    task_evaluations: int
+    seconds: float
+    controller_parameters: int
+
+    def cells(self) -> list[str]:
+        """The line as text."""
+        metrics = [spread.text(METRIC_DIGITS.get(name, 3)) for name, spread in self.metrics.items()]
+        numbers = [f"{self.task_evaluations:,}", f"{self.seconds:,.0f}", f"{self.controller_parameters:,}"]
+        return [self.agent, *metrics, *numbers]
+
+
+def summarise(rows: Sequence[dict[str, Any]]) -> list[Line]:
+    """Lines in the order in which the agents appear in ``rows``; evaluations and seconds are means over seeds."""
+    return [
+        _line(agent, [row for row in rows if row["agent"] == agent])
+        for agent in dict.fromkeys(r["agent"] for r in rows)
+    ]
+
+
+def _line(agent: str, rows: Sequence[dict[str, Any]]) -> Line:
+    return Line(
+        agent,
+        len(rows),
+        {name: _spread([row["metrics"][name] for row in rows]) for name in rows[0]["metrics"]},
+        round(float(np.mean([row["task_evaluations"] for row in rows]))),
+        float(np.mean([row["seconds"] for row in rows])),
+        rows[0]["controller_parameters"],
+    )
+
+
+def _spread(values: Sequence[float]) -> Spread:
+    return Spread(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None)
+
+
+def headings(lines: Sequence[Line]) -> list[str]:
+    """Titles of the columns of :meth:`Line.cells`."""
+    metrics = [METRIC_TITLES.get(name, name) for name in lines[0].metrics]
+    return ["agent", *metrics, "task evaluations", "seconds", "controller parameters"]
+
+
+def rich_table(lines: Sequence[Line], title: str) -> Table:
+    """The table for a terminal."""
+    table = Table(title=title)
+    for i, heading in enumerate(headings(lines)):
+        table.add_column(heading, justify="right" if i else "left", no_wrap=not i)
+    for line in lines:
+        table.add_row(*line.cells())
+    return table

@@ -1,0 +1,105 @@
+"""The command line, ``isp-gym``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from isp_gym.benchmark.agent import agent_names
+from isp_gym.benchmark.compare import compare as run_comparison
+from isp_gym.benchmark.config import load_config
+from isp_gym.benchmark.table import rich_table, summarise
+from isp_gym.data import DATA_SOURCES
+from isp_gym.envs import ENTRY_POINTS
+from isp_gym.errors import UserError
+from isp_gym.modules import get_bank
+
+app = typer.Typer(
+    help="Learned camera image signal processors: environments, agents and head-to-head comparisons.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object in place of a table.")]
+
+
+@app.command()
+def compare(
+    config: Annotated[Path, typer.Option(help="YAML file that names scenes, budget, seeds and agents.")],
+    out: Annotated[Path, typer.Option(help="Folder for results.json, report.html and pictures.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes to the config.")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, help="Use this many seeds, from 0 on.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time; one a CPU core if not given.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="End with the results as one line of JSON.")] = False,
+) -> None:
+    """Train and test agents side by side on the same scenes, budget and seeds."""
+    console = Console(stderr=as_json)
+    settings = load_config(config, overrides or (), seeds)
+    results = run_comparison(settings, out, jobs, console)
+    lines = summarise(results["rows"])
+    console.print(rich_table(lines, f"{settings.task} on {settings.data}, test scenes"))
+    console.print(f"report: {out / 'report.html'}", highlight=False, soft_wrap=True)
+    if as_json:
+        print(json.dumps(results))
+
+
+@app.command()
+def envs(as_json: JsonFlag = False) -> None:
+    """The registered environments."""
+    _show([{"id": key, "entry_point": f"{value}Env"} for key, value in ENTRY_POINTS.items()], as_json)
+
+
+@app.command()
+def modules(
+    bank: Annotated[str, typer.Option(help="Name of the bank.")] = "reference", as_json: JsonFlag = False
+) -> None:
+    """The modules of a bank, with their parameters and ranges."""
+    _show(get_bank(bank).table(), as_json)
+
+
+@app.command()
+def agents(as_json: JsonFlag = False) -> None:
+    """The agents that a config can name."""
+    _show([{"name": key, "class": value} for key, value in sorted(agent_names().items())], as_json)
+
+
+@app.command()
+def data(as_json: JsonFlag = False) -> None:
+    """The data sources."""
+    _show([dict(row) for row in DATA_SOURCES], as_json)
+
+
+def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"rows": rows}))
+        return
+    table = Table()
+    for key in rows[0]:
+        table.add_column(key)
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    Console().print(table)
+
+
+def main() -> None:
+    """Run the command line; what the user must change is one line and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        sys.exit(_fail(str(error), 2))
+    except KeyboardInterrupt:
+        sys.exit(_fail("interrupted", 130))
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"isp-gym: {message}", file=sys.stderr)
+    return code

@@ -1,0 +1,59 @@
+"""Typed settings from plain values: YAML files, command lines, options of agents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from isp_gym.errors import UserError, unknown
+
+T = TypeVar("T")
+
+
+def typed(cls: type[T], values: Mapping[str, Any], what: str) -> T:
+    """A dataclass from plain values, each checked against its field's type.
+
+    Args:
+        cls: The dataclass.
+        values: Its fields' values; missing ones keep their defaults.
+        what: What is being read, for the error, e.g. ``"config key"``.
+
+    Raises:
+        UserError: A key is unknown or a value of the wrong type.
+    """
+    known = [field.name for field in fields(cls)]  # type: ignore[arg-type]
+    for key in values:
+        if key not in known:
+            raise unknown(what, str(key), known)
+    try:
+        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), dict(values)))  # type: ignore[return-value]
+    except OmegaConfBaseException as error:
+        key = getattr(error, "full_key", None)
+        raise UserError(f"{what} '{key}': {str(error).splitlines()[0]}") from error
+
+
+def read_yaml(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """A YAML file as plain values, with ``key=value`` overrides (dots reach into mappings).
+
+    Raises:
+        UserError: The file is missing or not a YAML mapping, or an override has no ``=``.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"no config file at '{path}'")
+    for override in overrides:
+        if "=" not in override:
+            raise UserError(f"override '{override}' is not of the form key=value")
+    try:
+        base = OmegaConf.load(path)
+        if not OmegaConf.is_dict(base):
+            raise UserError(f"config '{path}' must be a mapping of keys to values")
+        merged = OmegaConf.merge(base, OmegaConf.from_dotlist(list(overrides)))
+        return OmegaConf.to_container(merged, resolve=True)  # type: ignore[return-value]
+    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+        raise UserError(f"config '{path}' cannot be read: {' '.join(str(error).split())}") from error

@@ -1,0 +1,107 @@
+"""What is asked of an agent: data, modules, task and reward, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from isp_gym.budget import Budget
+from isp_gym.data import SPLITS, SceneSet, check_data, load_scenes
+from isp_gym.envs.transition import Transition
+from isp_gym.errors import UserError, unknown
+from isp_gym.modules import Bank, get_bank
+from isp_gym.rewards import TerminalReward
+from isp_gym.tasks import Task, get_task
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The keyword arguments that all environments share; every value can stand in JSON.
+
+    Attributes:
+        data: Data source, ``"skimage"`` or ``"folder:PATH"``.
+        split: ``"train"``, ``"validation"`` or ``"test"``.
+        num_scenes: How many scenes of the split there are to draw from.
+        image_size: Side of the square images, pixels.
+        scene_seed: Seed of the scenes themselves (crops, noise, darkness); not of their order.
+        bank: Name of the module bank.
+        modules: Names of the modules to use, in token order; ``None`` for the whole bank.
+        max_length: Longest pipeline, in modules; ``None`` for as many as the bank has.
+        task: Name of the downstream task.
+        reward: Fields of :class:`isp_gym.rewards.TerminalReward` to change, e.g. ``{"low": 0.02}``.
+        device: Torch device on which everything is computed.
+    """
+
+    data: str = "skimage"
+    split: str = "train"
+    num_scenes: int = 128
+    image_size: int = 64
+    scene_seed: int = 0
+    bank: str = "reference"
+    modules: Sequence[str] | None = None
+    max_length: int | None = None
+    task: str = "enhancement"
+    reward: Mapping[str, float] | None = None
+    device: str = "cpu"
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Setting:
+        """A checked setting of these keyword arguments.
+
+        Raises:
+            UserError: There is no such option, or :meth:`check` finds a fault.
+        """
+        for key in options:
+            if key not in cls.__dataclass_fields__:
+                raise unknown("environment option", key, cls.__dataclass_fields__)
+        setting = cls(**options)
+        setting.check()
+        return setting
+
+    def check(self) -> None:
+        """Name the first thing that is wrong, without loading any image.
+
+        Raises:
+            UserError: A name is unknown, a folder missing or a number out of range.
+        """
+        if self.split not in SPLITS:
+            raise unknown("split", self.split, SPLITS)
+        for name in ("num_scenes", "image_size"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not self.length >= 1:
+            raise UserError(f"max_length must be at least 1, not {self.max_length}")
+        self.make_task()
+        self.make_reward()
+        check_data(self.data)
+
+    @property
+    def length(self) -> int:
+        """The longest pipeline, in modules."""
+        return self.make_bank().num_modules if self.max_length is None else self.max_length
+
+    def make_bank(self) -> Bank:
+        """The module bank."""
+        return get_bank(self.bank, None if self.modules is None else tuple(self.modules))
+
+    def make_task(self) -> Task:
+        """The downstream task."""
+        return get_task(self.task)
+
+    def make_reward(self) -> TerminalReward:
+        """The terminal reward."""
+        changes = dict(self.reward or {})
+        for key in changes:
+            if key not in TerminalReward.__dataclass_fields__:
+                raise unknown("reward setting", key, TerminalReward.__dataclass_fields__)
+        return TerminalReward(**changes)
+
+    def load_scenes(self) -> SceneSet:
+        """The scenes of the split, on the device."""
+        scenes = load_scenes(self.data, self.split, self.num_scenes, self.image_size, self.scene_seed)
+        return scenes.to(self.device)
+
+    def make_transition(self, budget: Budget | None = None) -> Transition:
+        """The transition over the scenes of the split."""
+        return Transition(self.load_scenes(), self.make_bank(), self.make_task(), self.make_reward(), budget)

@@ -1,0 +1,89 @@
+"""The one transition that all environments and gradient learners share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from isp_gym.budget import Budget
+from isp_gym.data import SceneBatch, SceneSet
+from isp_gym.modules import Bank
+from isp_gym.rewards import TerminalReward
+from isp_gym.tasks import Task
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a batch of pipelines earned; ``images`` is (B, 3, H, W), the rest (B,). ``reward`` is Eq. 3."""
+
+    images: Tensor
+    loss: Tensor
+    penalty: Tensor
+    reward: Tensor
+
+
+class Transition:
+    """Applies pipelines to scenes and pays for them: bank -> task -> reward, batched and differentiable.
+
+    Args:
+        scenes: The scenes that may be used.
+        bank: The ISP modules.
+        task: Says what an image is worth.
+        reward: The penalty's bounds and weights.
+        budget: Counts the task evaluations; replace it to share one between environments.
+    """
+
+    def __init__(
+        self, scenes: SceneSet, bank: Bank, task: Task, reward: TerminalReward, budget: Budget | None = None
+    ) -> None:
+        self.scenes = scenes
+        self.bank = bank
+        self.task = task
+        self.reward = reward
+        self.budget = budget or Budget()
+        self._initial_losses = torch.full((len(scenes),), torch.nan)
+
+    @torch.no_grad()
+    def initial_loss(self, scenes: SceneBatch) -> Tensor:
+        """L(in) of each scene, (B,): computed once a scene, outside the budget."""
+        indices = list(scenes.indices)
+        if self._initial_losses[indices].isnan().any():
+            self._initial_losses[indices] = self.task.loss(scenes.images, scenes).cpu()
+        return self._initial_losses[indices].to(scenes.images.device)
+
+    def loss(self, images: Tensor, scenes: SceneBatch) -> Tensor:
+        """L(out) of each image, (B,), counted in the budget.
+
+        Raises:
+            BudgetExhausted: The budget does not cover the batch.
+        """
+        self.budget.spend(len(images), gradient=images.requires_grad)
+        return self.task.loss(images, scenes)
+
+    def play(self, scenes: SceneBatch, sequences: Tensor, params: Tensor) -> Outcome:
+        """Run whole pipelines and pay the terminal reward.
+
+        Args:
+            scenes: B scenes.
+            sequences: Module tokens, (B, L) int64, padded with the end token.
+            params: Normalised parameters, (B, P) in [0, 1]; gradients flow into them.
+
+        Returns:
+            The outcome of each scene.
+        """
+        images = self.bank(scenes.images, sequences, params)
+        self.count_modules(sequences, images)
+        loss, penalty = self.loss(images, scenes), self.reward.penalty(images)
+        return Outcome(images, loss, penalty, self.initial_loss(scenes) - loss - penalty)
+
+    def step(self, images: Tensor, tokens: Tensor, params: Tensor) -> Tensor:
+        """One module an image, (B,) tokens; the end token leaves its image as it is."""
+        self.count_modules(tokens[:, None], images)
+        return self.bank.step(images, tokens, params)
+
+    def count_modules(self, sequences: Tensor, images: Tensor) -> None:
+        """Add what ``sequences`` put through modules to the budget's megapixels."""
+        applied = (sequences != self.bank.end_token).cumprod(1).sum()
+        self.budget.module_megapixels += float(applied) * images.shape[-1] * images.shape[-2] / 1e6

@@ -1,0 +1,5 @@
+"""Rewards that every environment shares."""
+
+from isp_gym.rewards.terminal import TerminalReward
+
+__all__ = ["TerminalReward"]
