@@ -29,14 +29,15 @@ class RandomSearch:
         bank, length = training.bank, training.setting.length
         scenes = training.scenes.batch(range(min(self.scenes_per_candidate, len(training.scenes))))
         self.sequence, self.params = torch.full((length,), bank.end_token), bank.neutral.clone()
-        best = -torch.inf
+        best = -float("inf")
         while training.remaining >= len(scenes):
             modules = torch.randperm(bank.num_modules)[: int(torch.randint(length + 1, ()))]
             sequence = torch.full((length,), bank.end_token)
             sequence[: len(modules)] = modules
             params = torch.rand(bank.num_params)
             sequences = sequence.repeat(len(scenes), 1)
-            reward = training.transition.play(scenes, sequences, params.repeat(len(scenes), 1)).reward.mean()
+            outcome = training.transition.play(scenes, sequences, params.repeat(len(scenes), 1))
+            reward = float(outcome.reward.mean())
             if reward > best:
                 best, self.sequence, self.params = reward, sequence, params
             training.checkpoint(self)

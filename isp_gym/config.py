@@ -34,8 +34,8 @@ def typed(cls: type[T], values: Mapping[str, Any], what: str) -> T:
     try:
         return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(cls), dict(values)))  # type: ignore[return-value]
     except OmegaConfBaseException as error:
-        key = getattr(error, "full_key", None)
-        raise UserError(f"{what} '{key}': {str(error).splitlines()[0]}") from error
+        where = getattr(error, "full_key", None)
+        raise UserError(f"{what} '{where}': {str(error).splitlines()[0]}") from error
 
 
 def read_yaml(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:

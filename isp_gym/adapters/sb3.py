@@ -43,7 +43,8 @@ class _SB3VecEnv(VecEnv):
         super().__init__(env.num_envs, env.single_observation_space, self.view.space)
 
     def reset(self) -> Any:
-        seeds = None if any(seed is None for seed in self._seeds) else list(self._seeds)
+        given = [seed for seed in self._seeds if seed is not None]
+        seeds = given if len(given) == self.num_envs else None
         observations, info = self.env.reset(seed=seeds)
         self._reset_seeds()
         self._reset_options()

@@ -50,7 +50,8 @@ def run_all(config: CompareConfig, folder: Path, jobs: int, console: Console) ->
     """
     with _progress(console) as progress:
         waiting = [_make(config, agent, seed, folder, progress) for agent in config.agents for seed in config.seeds]
-        everything, running = list(waiting), []
+        everything = list(waiting)
+        running: list[_Job] = []
         try:
             while waiting or running:
                 while waiting and len(running) < jobs:

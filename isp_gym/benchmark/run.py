@@ -6,6 +6,7 @@ import json
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,10 +78,8 @@ def run(config: CompareConfig, name: str, seed: int, folder: Path, on_progress: 
     with sealed("test"):
         # Seeds far apart: lane i of an environment has seed + i, and runs must not share their scenes.
         training = Training(config.setting("train"), seed * 1_000_003, budget, curve.checkpoint)
-        try:
+        with suppress(BudgetExhausted):
             agent.train(training)
-        except BudgetExhausted:
-            pass
     seconds = time.perf_counter() - start - curve.seconds
     if budget.task_evaluations:
         curve.measure(agent)

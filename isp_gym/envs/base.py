@@ -51,7 +51,7 @@ class _Lanes:
 class ISPEnv(gym.Env):
     """Base of the single environments; see the family's class for its spaces and reward."""
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 4}
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012 (Gymnasium's own form)
     core_class: ClassVar[type[Core]]
 
     def __init__(self, *, render_mode: str | None = None, **options: Any) -> None:
@@ -124,7 +124,7 @@ def _batch_of_one(action: Any) -> Any:
 class ISPVectorEnv(gym.vector.VectorEnv):
     """Base of the batched environments: n lanes in one batch, reset in the step that ends them (SAME_STEP)."""
 
-    metadata: ClassVar[dict[str, Any]] = {"autoreset_mode": AutoresetMode.SAME_STEP}  # type: ignore[misc]
+    metadata: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP}  # noqa: RUF012
     core_class: ClassVar[type[Core]]
 
     def __init__(self, num_envs: int = 1, *, render_mode: str | None = None, **options: Any) -> None:
@@ -204,7 +204,7 @@ class ISPVectorEnv(gym.vector.VectorEnv):
     def _final(self, ended: NDArray[np.bool_], observations: Any, info: dict[str, NDArray]) -> dict[str, Any]:
         last = np.full(self.num_envs, None, dtype=object)
         for lane in np.flatnonzero(ended):
-            last[lane] = _lane(observations, lane)
+            last[lane] = _lane(observations, int(lane))
         return {
             "final_obs": last,
             "_final_obs": ended.copy(),

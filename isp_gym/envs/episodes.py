@@ -19,7 +19,8 @@ def scene_indices(seeds: NDArray[np.uint64], episodes: NDArray[np.uint64], num_s
     """Draw a scene for each lane.
 
     Args:
-        seeds: Seed of each lane, (n,). As everywhere in Gymnasium, lane i of an environment seeded with s has seed s + i.
+        seeds: Seed of each lane, (n,). As everywhere in Gymnasium, lane i of an environment
+            seeded with s has seed s + i.
         episodes: Number of the episode of each lane, (n,), counted from 0.
         num_scenes: How many scenes there are.
 

@@ -89,8 +89,8 @@ class SequenceEnv(ISPEnv):
     Observation:
         The linear RAW-RGB input, ``Box(0, 1, (3, H, W), float32)``; after the step, the output, clipped.
     Action:
-        ``{"sequence": MultiDiscrete([K + 1] * max_length), "params": Box(0, 1, (P,))}``: module tokens 0..K-1 in order of
-        use, closed by the end token K (what follows it is ignored), and the normalised parameters of all modules.
+        ``{"sequence": MultiDiscrete([K + 1] * max_length), "params": Box(0, 1, (P,))}``: module tokens 0..K-1 in order
+        of use, closed by the end token K (what follows it is ignored), and the normalised parameters of all modules.
         A module that is named again is skipped, and counted in ``info["repeats"]``.
     Reward:
         ``L(in) - L(out) - P(out)``, Eq. 3 and 4 of POS-ISP.

@@ -202,8 +202,8 @@ class StepwiseEnv(ISPEnv):
         parameters (only those of the chosen module are used). A module that was used before changes nothing, costs its
         step, and sets ``info["repeated"]``; ``info["action_mask"]`` says which tokens are left.
     Reward:
-        ``dense=True``: how much ``L + P`` fell in this step; ``dense=False``: the same, paid at the end. Either way the
-        return without discount is ``L(in) - L(out) - P(out)``, exactly what :class:`SequenceEnv` pays for this pipeline.
+        ``dense=True``: how much ``L + P`` fell in this step; ``dense=False``: the same, paid at the end. Either way
+        the return without discount is ``L(in) - L(out) - P(out)``, exactly what :class:`SequenceEnv` pays for it.
     Termination:
         After the stop action or ``max_length`` actions. Never truncated.
     Info:
