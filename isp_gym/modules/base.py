@@ -101,4 +101,10 @@ def per_image(value: Tensor) -> Tensor:
 def luminance(x: Tensor) -> Tensor:
     """Weighted sum of the channels, (B, 3, H, W) -> (B, 1, H, W)."""
     r, g, b = x.split(1, dim=1)
-    return LUMA[0] * r + LUMA[1] * g + LUMA[2] * b
+    return (r * LUMA[0]).add(g, alpha=LUMA[1]).add(b, alpha=LUMA[2])
+
+
+def add_luminance_gradient(grad_x: Tensor, grad: Tensor) -> None:
+    """Adds to the gradient in x (B, 3, ...) what the gradient ``grad`` (B, 1, ...) in its luminance contributes."""
+    for channel, weight in zip(grad_x.split(1, dim=1), LUMA, strict=True):
+        channel.add_(grad, alpha=weight)

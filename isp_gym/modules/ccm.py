@@ -6,13 +6,25 @@ import torch
 from torch import Tensor
 
 from isp_gym.modules.base import Module, Parameter
+from isp_gym.modules.blocks import clip_gradient, pointwise
 
 ROW_FLOOR = 1e-8
 
 
 def ccm(x: Tensor, matrix: Tensor) -> Tensor:
     """Applies row-major matrices (B, 9) to images (B, 3, H, W) and clips to [0, 1]."""
-    return torch.einsum("bij,bjhw->bihw", matrix.unflatten(1, (3, 3)), x).clamp(0, 1)
+    return pointwise(_forward, _backward, x, matrix)
+
+
+def _forward(x: Tensor, matrix: Tensor, out: Tensor) -> None:
+    out.copy_(torch.bmm(matrix.view(-1, 3, 3), x).clamp_(0, 1))
+
+
+def _backward(x: Tensor, matrix: Tensor, grad: Tensor, grad_x: Tensor) -> Tensor:
+    square = matrix.view(-1, 3, 3)
+    grad = clip_gradient(grad, torch.bmm(square, x))
+    grad_x.copy_(torch.bmm(square.mT, grad))
+    return torch.bmm(grad, x.mT).flatten(1)
 
 
 def normalise_rows(entries: Tensor) -> Tensor:

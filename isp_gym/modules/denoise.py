@@ -75,7 +75,7 @@ class _NonLocalMeans(torch.autograd.Function):
 
 def _forward(x: Tensor, h: Tensor) -> Tensor:
     """Weighted sums of the channels, and of ones, (4, H, W, n) for images (3, H, W, n) and widths (n,)."""
-    height, width, count = x.shape[1:]
+    height, width = x.shape[1:3]
     guide = _wrap(_guide(x), REACH)
     values = _wrap(torch.cat([x, torch.ones_like(x[:1])]), SEARCH)
     total = torch.zeros_like(values)
@@ -99,7 +99,7 @@ def _backward(x: Tensor, h: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
     values = _wrap(torch.cat([x, torch.ones_like(x[:1])]), SEARCH)
     shares = _wrap(share, SEARCH)
     grad_values, grad_guide = torch.zeros_like(values[:3]), torch.zeros_like(guide)
-    grad_rate = x.new_zeros(width, count)
+    grad_rate = x.new_zeros(count)
     rate = _rate(h, width)
     for rows in _row_blocks(x):
         weights = _Weights(guide, rows, rate)
@@ -107,7 +107,7 @@ def _backward(x: Tensor, h: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
         inner = spread.source[2 * PATCH : -2 * PATCH, 2 * PATCH : -2 * PATCH]
         here, wide = _window(rows, width, SEARCH), _window(rows, width, REACH, margin=PATCH)
         values_here, shares_here = values[here], shares[here]
-        slope, product = torch.empty_like(weights.result), torch.empty_like(weights.result)
+        slope, by_rate = torch.empty_like(weights.result), torch.zeros_like(weights.result)
         for shift in HALF:
             there = _window(rows, width, SEARCH, shift)
             values_there, shares_there = values[there], shares[there]
@@ -119,11 +119,12 @@ def _backward(x: Tensor, h: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
                 slope.addcmul_(a, b)
             # From here: weight = 2**(rate * d), d = sqrt(square), square = box(difference**2) + EPS.
             slope.mul_(weight)
-            grad_rate += torch.mul(slope, weights.distance, out=product).sum(0)
+            by_rate.addcmul_(slope, weights.distance)
             torch.mul(slope, weights.inverse, out=inner).mul_(rate)
             flow = spread().mul_(weights.difference)
             grad_guide[wide].add_(flow)
             grad_guide[_window(rows, width, REACH, shift, PATCH)].sub_(flow)
+        grad_rate += by_rate.sum((0, 1))
     grad_x = _fold(grad_values, SEARCH, height, width)
     # 2 from the square, 1/2 from the root: only ln 2 of the power is left.
     grad_guide = _fold(grad_guide, REACH, height, width).mul_(math.log(2))
@@ -131,7 +132,7 @@ def _backward(x: Tensor, h: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
     grad_x += torch.stack([grad_guide * weight for weight in GUIDE]).mul_((x >= 0) & (x <= 1))
     # rate = -1 / (ln 2 (h + EPS)); the centre's distance is sqrt(EPS).
     centre = (share * torch.cat([x, torch.ones_like(x[:1])])).sum((0, 1, 2)) * _centre(h) * math.sqrt(EPS)
-    return grad_x, (grad_rate.sum(0) + centre) / (h + EPS) ** 2
+    return grad_x, (grad_rate + centre) / (h + EPS) ** 2
 
 
 def _rate(h: Tensor, width: int) -> Tensor:
@@ -173,12 +174,10 @@ class _Box:
 
     def __init__(self, source: Tensor):
         self.source = source
-        rows, columns = source.shape[0] - 2 * PATCH, source.shape[1] - 2 * PATCH
-        twos, fours = source.new_empty(rows + 3, columns + 4, source.shape[2]), source.new_empty(source.shape)
-        down = fours[:rows]
-        pairs, quads = source.new_empty(rows, columns + 3, source.shape[2]), source.new_empty(rows, columns, 1)
-        self.result = source.new_empty(rows, columns, source.shape[2])
-        del quads
+        rows, columns, count = source.shape[0] - 2 * PATCH, source.shape[1] - 2 * PATCH, source.shape[2]
+        twos, down = source.new_empty(rows + 3, columns + 4, count), source.new_empty(rows, columns + 4, count)
+        pairs = source.new_empty(rows, columns + 3, count)
+        self.result = source.new_empty(rows, columns, count)
         self._steps = [
             (source[:-1], source[1:], twos),
             (twos[:rows], twos[2 : 2 + rows], down),

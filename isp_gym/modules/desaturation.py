@@ -2,14 +2,28 @@
 
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
-from isp_gym.modules.base import Module, Parameter, luminance, mix, per_image
+from isp_gym.modules.base import Module, Parameter, add_luminance_gradient, luminance
+from isp_gym.modules.blocks import pointwise, total
 
 
 def desaturation(x: Tensor, amount: Tensor) -> Tensor:
     """Moves images (B, 3, H, W) towards their luminance by ``amount`` (B, 1); below 0 away from it."""
-    return mix(x, luminance(x), per_image(amount))
+    return pointwise(_forward, _backward, x, amount)
+
+
+def _forward(x: Tensor, amount: Tensor, out: Tensor) -> None:
+    torch.mul(x, 1 - amount, out=out).add_(luminance(x).mul_(amount))
+
+
+def _backward(x: Tensor, amount: Tensor, grad: Tensor, grad_x: Tensor) -> Tensor:
+    grey = grad.sum(1, keepdim=True)
+    grad_amount = total(grey, luminance(x)) - total(grad, x)
+    torch.mul(grad, 1 - amount, out=grad_x)
+    add_luminance_gradient(grad_x, grey.mul_(amount))
+    return grad_amount
 
 
 REFERENCE = Module(

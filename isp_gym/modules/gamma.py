@@ -1,17 +1,34 @@
 """Gamma: a power law."""
 
+import math
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
-from isp_gym.modules.base import Module, Parameter, per_image
+from isp_gym.modules.base import Module, Parameter
+from isp_gym.modules.blocks import gradient_above, pointwise, total
 
 FLOOR = 1e-6
 
 
 def gamma(x: Tensor, exponent: Tensor) -> Tensor:
     """Raises images (B, 3, H, W), floored at 1e-6, to ``exponent`` (B, 1)."""
-    return x.clamp_min(FLOOR) ** per_image(exponent)
+    return pointwise(_forward, _backward, x, exponent)
+
+
+def _forward(x: Tensor, exponent: Tensor, out: Tensor) -> None:
+    # Powers of two are half as expensive as a general power.
+    torch.clamp(x, min=FLOOR, out=out).log2_().mul_(exponent).exp2_()
+
+
+def _backward(x: Tensor, exponent: Tensor, grad: Tensor, grad_x: Tensor) -> Tensor:
+    base = x.clamp_min(FLOOR)
+    log = base.log2()
+    scaled = (log * exponent).exp2_().mul_(grad)
+    torch.div(scaled, base, out=base).mul_(exponent)
+    grad_x.copy_(gradient_above(base, x, FLOOR))
+    return total(scaled, log) * math.log(2)
 
 
 REFERENCE = Module(

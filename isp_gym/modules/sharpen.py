@@ -1,20 +1,95 @@
 """Sharpening against a small blur."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from isp_gym.modules.base import Module, Parameter, per_image
+from isp_gym.modules.blocks import clip_gradient
 
 
 def sharpen(x: Tensor, factor: Tensor) -> Tensor:
-    """Moves images (B, 3, H, W) away from their blur: ``clip(f x + (1 - f) blur, 0, 1)``, f (B, 1)."""
-    f = per_image(factor)
-    rows = x[:, :, :, :-2] + x[:, :, :, 1:-1] + x[:, :, :, 2:]
-    box = rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]
-    blur = x.clone()
-    blur[:, :, 1:-1, 1:-1] = (box + 4 * x[:, :, 1:-1, 1:-1]) / 13
-    return (f * x + (1 - f) * blur).clamp(0, 1)
+    """Moves images away from their blur.
+
+    Args:
+        x: Images (B, 3, H, W).
+        factor: f (B, 1); below 1 blurs, above 1 sharpens.
+
+    Returns:
+        ``clip(f x + (1 - f) blur, 0, 1)``, (B, 3, H, W), where blur is the mean of 3x3 pixels, the centre counted five
+        times; pixels of the border stay as they are.
+    """
+    out: Tensor = _Sharpen.apply(x.contiguous(), per_image(factor))
+    return out
+
+
+class _Sharpen(torch.autograd.Function):
+    """Computed as ``clip(x + (f - 1) detail, 0, 1)``, detail = x - blur; backward computes it again."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, factor: Tensor) -> Tensor:
+        ctx.save_for_backward(x, factor)
+        out = torch.empty_like(x)
+        for images in _blocks(x):
+            torch.addcmul(x[images], _detail(x[images]), factor[images] - 1, out=out[images]).clamp_(0, 1)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor]:
+        x, factor = ctx.saved_tensors
+        grad_x, grad_factor = torch.empty_like(x), torch.empty_like(factor)
+        for images in _blocks(x):
+            detail, gain = _detail(x[images]), factor[images] - 1
+            inner = clip_gradient(grad[images], torch.addcmul(x[images], detail, gain))
+            grad_factor[images] = detail.mul_(inner).sum((1, 2, 3), keepdim=True)
+            torch.add(inner, _detail_adjoint(inner * gain), out=grad_x[images])
+        return grad_x, grad_factor
+
+
+def _blocks(x: Tensor) -> Iterator[slice]:
+    """A few images at a time: what fits a CPU's cache, or all of them elsewhere."""
+    size = max(1, 2**16 // x[0, 0].numel()) if x.device.type == "cpu" else len(x)
+    return (slice(start, start + size) for start in range(0, len(x), size))
+
+
+def _detail(x: Tensor) -> Tensor:
+    """``x - blur`` = (9 x - box) / 13, zero on the border, of images (n, 3, H, W)."""
+    if min(x.shape[2:]) < 3:
+        return torch.zeros_like(x)
+    flat, margin = x.flatten(1), x.shape[3] + 1
+    detail = torch.empty_like(x)
+    centre = detail.view_as(flat)[:, margin:-margin]
+    torch.mul(flat[:, margin:-margin], 9, out=centre).sub_(_box(flat, x.shape[3])).div_(13)
+    return _clear_border(detail)
+
+
+def _detail_adjoint(grad: Tensor) -> Tensor:
+    """What the gradient ``grad`` (n, 3, H, W) in the detail, which is overwritten, gives in x."""
+    if min(grad.shape[2:]) < 3:
+        return torch.zeros_like(grad)
+    flat, margin = _clear_border(grad).flatten(1), grad.shape[3] + 1
+    return (flat * 9).sub_(_box(F.pad(flat, (margin, margin)), grad.shape[3])).div_(13).view_as(grad)
+
+
+def _box(flat: Tensor, width: int) -> Tensor:
+    """Sums over 3x3 pixels of images in one row each, (n, M) -> (n, M - 2 W - 2).
+
+    One long run of memory is faster than many short ones; sums across the edge of an image are of no use, but they
+    only ever land on its border, or find zeros there.
+    """
+    rows = (flat[:, :-2] + flat[:, 1:-1]).add_(flat[:, 2:])
+    return (rows[:, : -2 * width] + rows[:, width:-width]).add_(rows[:, 2 * width :])
+
+
+def _clear_border(x: Tensor) -> Tensor:
+    for border in (x[..., 0, :], x[..., -1, :], x[..., 0], x[..., -1]):
+        border.zero_()
+    return x
 
 
 REFERENCE = Module(

@@ -1,0 +1,84 @@
+"""Point-wise operations with hand-written gradients, evaluated in blocks that stay in the cache.
+
+A formula of a dozen tensor operations reads and writes its image a dozen times. In blocks of some thousand pixels the
+intermediate values never leave the cache, and the backward pass computes them again rather than have them stored.
+"""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+Forward = Callable[[Tensor, Tensor, Tensor], object]
+Backward = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
+def pointwise(forward: Forward, backward: Backward, x: Tensor, values: Tensor) -> Tensor:
+    """Applies a differentiable point-wise operation block by block.
+
+    Args:
+        forward: ``(x, values, out)`` writes the result for pixels x (b, 3, N) and values (b, n, 1) to out (b, 3, N).
+        backward: ``(x, values, grad, grad_x)`` writes the gradient in x to ``grad_x`` and returns that in the values,
+            (b, n), for the gradient ``grad`` in the result.
+        x: Images (B, 3, H, W).
+        values: Parameters of each image (B, n).
+
+    Returns:
+        Images (B, 3, H, W).
+    """
+    out: Tensor = _Pointwise.apply(forward, backward, x, values)
+    return out
+
+
+class _Pointwise(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, forward: Forward, backward: Backward, x: Tensor, values: Tensor) -> Tensor:
+        ctx.backward_block = backward
+        ctx.save_for_backward(x, values)
+        out = torch.empty_like(x, memory_format=torch.contiguous_format)
+        pixels, result, column = x.flatten(2), out.flatten(2), values[:, :, None]
+        for images, where in _blocks(pixels):
+            forward(pixels[images, :, where], column[images], result[images, :, where])
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple[None, None, Tensor, Tensor]:
+        x, values = ctx.saved_tensors
+        grad_x = torch.empty_like(x, memory_format=torch.contiguous_format)
+        grad_values = torch.zeros_like(values)
+        pixels, slope, result, column = x.flatten(2), grad.flatten(2), grad_x.flatten(2), values[:, :, None]
+        for images, where in _blocks(pixels):
+            grad_values[images] += ctx.backward_block(
+                pixels[images, :, where], column[images], slope[images, :, where], result[images, :, where]
+            )
+        return None, None, grad_x, grad_values
+
+
+def _blocks(pixels: Tensor) -> Iterator[tuple[slice, slice]]:
+    """Slices of the images and pixels of (B, 3, N): blocks that fit a CPU's cache; elsewhere all at once."""
+    count, _, size = pixels.shape
+    block = 2**15 if pixels.device.type == "cpu" else max(1, count * size)
+    step = max(1, block // max(1, size))
+    for image in range(0, count, step):
+        for start in range(0, size, block):
+            yield slice(image, image + step), slice(start, start + block)
+
+
+def clip_gradient(grad: Tensor, x: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
+    """Gradient through ``x.clamp(low, high)``, low < high in [0, 1]: ``grad`` where low <= x <= high, else 0."""
+    # One pass, which mask and product are not; the operation leaves out the bounds, hence bounds just outside of them.
+    eps = torch.finfo(x.dtype).eps
+    below = low - eps * low / 2 if low else -torch.finfo(x.dtype).tiny
+    return torch.ops.aten.hardtanh_backward(grad, x, below, high + eps * high)
+
+
+def gradient_above(grad: Tensor, x: Tensor, threshold: float) -> Tensor:
+    """``grad`` where x > threshold, else 0, in one pass."""
+    return torch.ops.aten.threshold_backward(grad, x, threshold)
+
+
+def total(a: Tensor, b: Tensor) -> Tensor:
+    """Sum of a * b over channels and pixels: (b, c, N) -> (b, 1)."""
+    return (a * b).sum((1, 2))[:, None]
