@@ -30,7 +30,7 @@ def to_sb3_vecenv(env: Any) -> VecEnv:
         UserError: ``env`` is not a stepwise ISP vector environment.
     """
     if not isinstance(env.unwrapped, StepwiseVectorEnv):
-        raise UserError(f"to_sb3_vecenv takes a stepwise ISP vector environment, not {type(env.unwrapped).__name__}")
+        raise UserError(f"to_sb3_vecenv takes a stepwise ISP vector environment, not {env.unwrapped}")
     return _SB3VecEnv(env.unwrapped)
 
 

@@ -83,7 +83,7 @@ class ISPEnv(gym.Env):
             self._lanes.seed([seed if seed is not None else int(self.np_random.integers(2**63))])
         self._lanes.begin(self._lanes.all, options)
         self._running = True
-        return self._first(to_numpy(self._lanes.core.observe())), self._first(self._lanes.core.start_info())
+        return _lane(to_numpy(self._lanes.core.observe()), 0), _first(self._lanes.core.start_info())
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Take one action.
@@ -99,8 +99,8 @@ class ISPEnv(gym.Env):
         step = core.advance(_batch_of_one(action))
         terminated = bool(step.terminated[0])
         self._running = not terminated
-        info = self._first({**before, **step.info})
-        return self._first(to_numpy(core.observe())), float(step.rewards[0]), terminated, False, info
+        info = _first({**before, **step.info})
+        return _lane(to_numpy(core.observe()), 0), float(step.rewards[0]), terminated, False, info
 
     def render(self) -> NDArray[np.uint8] | None:
         """Input, current image and target side by side, uint8 HWC."""
@@ -109,10 +109,9 @@ class ISPEnv(gym.Env):
         scenes = self._lanes.core.scenes
         return panel(scenes.images[0], self._lanes.core.images()[0], scenes.targets[0])
 
-    def _first(self, batch: Any) -> Any:
-        if isinstance(batch, dict):
-            return {key: self._first(value) for key, value in batch.items()}
-        return batch[0].copy() if batch.ndim > 1 else batch[0].item()
+
+def _first(info: dict[str, NDArray]) -> dict[str, Any]:
+    return {key: value[0].copy() if value.ndim > 1 else value[0].item() for key, value in info.items()}
 
 
 def _batch_of_one(action: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -91,13 +92,29 @@ def image_space(size: int) -> gym.spaces.Box:
     return gym.spaces.Box(0.0, 1.0, (3, size, size), np.float32)
 
 
+def field(actions: Any, name: str) -> Any:
+    """One entry of a dict action.
+
+    Raises:
+        ValueError: ``actions`` is no dict or has no such entry.
+    """
+    if not isinstance(actions, Mapping):
+        raise ValueError(f"the action must be a dict with '{name}', not {type(actions).__name__}")
+    if name not in actions:
+        raise ValueError(f"the action has no '{name}'; it has {sorted(actions)}")
+    return actions[name]
+
+
 def check_params(params: Any, num_lanes: int, num_params: int) -> Tensor:
     """Normalised parameters of all lanes as a float32 tensor.
 
     Raises:
         ValueError: Wrong shape, NaN or infinity, or outside [0, 1].
     """
-    array = np.asarray(params, np.float32)
+    try:
+        array = np.asarray(params, np.float32)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"'params' must be numbers: {error}") from error
     if array.shape != (num_lanes, num_params):
         raise ValueError(f"'params' must have shape {(num_lanes, num_params)}, not {array.shape}")
     bad = ~((array >= 0) & (array <= 1))

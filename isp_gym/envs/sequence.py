@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from isp_gym.envs.base import ISPEnv, ISPVectorEnv
-from isp_gym.envs.core import Core, Step, check_params, check_tokens, image_space, to_numpy
+from isp_gym.envs.core import Core, Step, check_params, check_tokens, field, image_space, to_numpy
 from isp_gym.envs.setting import Setting
 from isp_gym.envs.transition import Transition
 
@@ -60,8 +60,8 @@ class SequenceCore(Core):
         """Run the pipelines; every episode ends."""
         end, device = self.transition.bank.end_token, self._images.device
         shape = (self.num_lanes, self.max_length)
-        asked = check_tokens("sequence", actions["sequence"], shape, end)
-        params = check_params(actions["params"], self.num_lanes, self.transition.bank.num_params)
+        asked = check_tokens("sequence", field(actions, "sequence"), shape, end)
+        params = check_params(field(actions, "params"), self.num_lanes, self.transition.bank.num_params)
         sequences = drop_repeats(asked, end)
         outcome = self.transition.play(self.scenes, sequences.to(device), params.to(device))
         self._images = outcome.images

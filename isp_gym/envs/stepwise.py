@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from isp_gym.envs.base import ISPEnv, ISPVectorEnv
-from isp_gym.envs.core import Core, Step, check_params, check_tokens, image_space, to_numpy
+from isp_gym.envs.core import Core, Step, check_params, check_tokens, field, image_space, to_numpy
 from isp_gym.envs.setting import Setting
 from isp_gym.envs.transition import Transition
 from isp_gym.modules import Bank
@@ -136,8 +136,8 @@ class StepwiseCore(Core):
     def advance(self, actions: Any) -> Step:
         """Apply one module in each lane, or stop."""
         bank, device = self.transition.bank, self.state.images.device
-        asked = check_tokens("module", actions["module"], (self.num_lanes,), bank.end_token).to(device)
-        params = check_params(actions["params"], self.num_lanes, bank.num_params).to(device)
+        asked = check_tokens("module", field(actions, "module"), (self.num_lanes,), bank.end_token).to(device)
+        params = check_params(field(actions, "params"), self.num_lanes, bank.num_params).to(device)
         tokens = self.state.admit(asked)
         images = self.transition.step(self.state.images, tokens, params)
         stopped = asked == bank.end_token

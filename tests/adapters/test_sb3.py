@@ -1,0 +1,84 @@
+import gymnasium as gym
+import numpy as np
+import pytest
+from stable_baselines3 import PPO
+from stable_baselines3.common.vec_env import VecEnv
+
+import isp_gym  # noqa: F401 (registers the environments)
+from isp_gym.adapters import BoxActions, to_sb3_vecenv
+from isp_gym.errors import UserError
+from isp_gym.modules import get_bank
+
+TINY = {"image_size": 16, "num_scenes": 6}
+
+
+def vector(env_id, num_envs=3, **options):
+    return gym.make_vec(env_id, num_envs, vectorization_mode="vector_entry_point", **{**TINY, **options})
+
+
+def random_actions(env, rng):
+    return np.stack([rng.uniform(-1, 1, env.action_space.shape).astype(np.float32) for _ in range(env.num_envs)])
+
+
+def test_it_is_a_vecenv_with_flat_actions():
+    env = to_sb3_vecenv(vector("ISP/Stepwise-v0"))
+    assert isinstance(env, VecEnv)
+    assert env.action_space.shape == (11 + 27,)
+    observation = env.reset()
+    assert observation["image"].shape == (3, 3, 16, 16)
+    env.close()
+
+
+def test_ends_carry_the_last_observation():
+    env = to_sb3_vecenv(vector("ISP/Stepwise-v0", max_length=2))
+    env.seed(0)
+    env.reset()
+    rng = np.random.default_rng(0)
+    ended = 0
+    for _ in range(6):
+        observation, rewards, dones, infos = env.step(random_actions(env, rng))
+        assert rewards.dtype == np.float32
+        for lane in range(3):
+            assert ("terminal_observation" in infos[lane]) == dones[lane]
+            assert infos[lane]["TimeLimit.truncated"] is False
+            assert "loss" in infos[lane]
+            if dones[lane]:
+                ended += 1
+                assert infos[lane]["terminal_observation"]["step"] >= 1
+                assert observation["step"][lane] == 0
+    assert ended
+
+
+def test_seeding_repeats():
+    env = to_sb3_vecenv(vector("ISP/Stepwise-v0", num_scenes=50))
+    images = []
+    for _ in range(2):
+        env.seed(3)
+        images.append(env.reset()["image"])
+    np.testing.assert_array_equal(*images)
+    assert not np.array_equal(env.reset()["image"], images[0])
+
+
+def test_ppo_trains_on_the_batch():
+    env = to_sb3_vecenv(vector("ISP/Stepwise-v0", 4))
+    model = PPO("MultiInputPolicy", env, n_steps=16, batch_size=32, n_epochs=1, seed=0, device="cpu")
+    model.learn(64)
+    assert model.num_timesteps == 64
+
+
+def test_anything_else_is_refused():
+    with pytest.raises(UserError, match="CartPole"):
+        to_sb3_vecenv(gym.make_vec("CartPole-v1", 2))
+
+
+def test_box_actions_choose_the_best_that_is_allowed():
+    bank = get_bank("reference")
+    view = BoxActions(bank)
+    actions = np.zeros((2, 38), np.float32)
+    actions[:, 3], actions[:, 7] = 0.9, 0.5
+    actions[:, 11:] = -1
+    mask = np.ones((2, 11), np.int8)
+    mask[1, 3] = 0
+    native = view.decode(actions, mask)
+    assert native["module"].tolist() == [3, 7]
+    assert not native["params"].any()
