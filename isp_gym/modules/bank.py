@@ -1,64 +1,12 @@
 """A bank: modules in token order, applied to a batch of images by a batch of pipelines."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from isp_gym.errors import unknown
-from isp_gym.modules import (
-    ccm,
-    contrast,
-    denoise,
-    desaturation,
-    exposure,
-    gamma,
-    saturation,
-    sharpen,
-    tone,
-    white_balance,
-)
 from isp_gym.modules.base import Module
-
-# Token order, which released policies rely on. A new module is one line here.
-_FILES = (
-    exposure,
-    gamma,
-    ccm,
-    sharpen,
-    denoise,
-    tone,
-    contrast,
-    saturation,
-    desaturation,
-    white_balance,
-)
-BANKS: dict[str, tuple[Module, ...]] = {
-    "reference": tuple(file.REFERENCE for file in _FILES),
-    "stable": tuple(file.STABLE for file in _FILES),
-}
-MODULE_NAMES = tuple(module.name for module in BANKS["reference"])
-
-
-def get_bank(name: str, modules: Iterable[str] | None = None) -> "Bank":
-    """Returns a bank by name.
-
-    Args:
-        name: One of ``BANKS``.
-        modules: Names of the modules to keep, in token order; all of them by default.
-
-    Raises:
-        UserError: If the bank or a module is unknown.
-    """
-    if name not in BANKS:
-        raise unknown("bank", name, BANKS)
-    table = {module.name: module for module in BANKS[name]}
-    chosen = tuple(table if modules is None else modules)
-    for module in chosen:
-        if module not in table:
-            raise unknown("module", module, table)
-    return Bank(name, tuple(table[module] for module in chosen))
 
 
 class Bank:
@@ -95,18 +43,20 @@ class Bank:
         """Applies one pipeline to each image.
 
         Args:
-            images: (B, 3, H, W) floating point, linear RGB.
+            images: (B, 3, H, W) floating point, linear RGB. Half precision is computed in single precision.
             sequences: (B, L) int64 tokens; what follows the first end token of a row is ignored.
             params: (B, P) normalised parameters in [0, 1].
 
         Returns:
-            (B, 3, H, W), images in the dtype of ``images``.
+            (B, 3, H, W) in the dtype of ``images``. Image i depends on row i of each argument only. Where
+            no module applies at all this is ``images`` itself, not a copy.
 
         Raises:
-            ValueError: If a shape does not fit, a token is unknown, or a parameter is not in [0, 1].
+            ValueError: If a shape does not fit, a token is unknown, or (on the CPU, where looking is free) a
+                parameter is not in [0, 1].
         """
-        if sequences.ndim != 2:
-            raise ValueError(f"sequences must have shape (B, L), got {tuple(sequences.shape)}")
+        if sequences.ndim != 2 or sequences.is_floating_point():
+            raise ValueError(f"sequences must be int64 of shape (B, L), got {_kind(sequences)}")
         self._check(images, len(sequences), params)
         return self._run(images, [self._program(row) for row in sequences.tolist()], params)
 
@@ -125,7 +75,7 @@ class Bank:
             ValueError: As for a call.
         """
         if tokens.ndim != 1:
-            raise ValueError(f"tokens must have shape (B,), got {tuple(tokens.shape)}")
+            raise ValueError(f"tokens must be int64 of shape (B,), got {_kind(tokens)}")
         return self(images, tokens[:, None], params)
 
     def physical(self, params: Tensor) -> Tensor:
@@ -189,11 +139,9 @@ class Bank:
 
     def _check(self, images: Tensor, sequences: int, params: Tensor) -> None:
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
-            raise ValueError(
-                f"images must be floating point of shape (B, 3, H, W), got {images.dtype} {tuple(images.shape)}"
-            )
-        if params.ndim != 2 or params.shape[1] != self.num_params:
-            raise ValueError(f"params must have shape (B, {self.num_params}), got {tuple(params.shape)}")
+            raise ValueError(f"images must be floating point of shape (B, 3, H, W), got {_kind(images)}")
+        if params.ndim != 2 or params.shape[1] != self.num_params or not params.is_floating_point():
+            raise ValueError(f"params must be floating point of shape (B, {self.num_params}), got {_kind(params)}")
         if not len(images) == sequences == len(params):
             raise ValueError(
                 f"batch sizes differ: {len(images)} images, {sequences} sequences, {len(params)} rows of params"
@@ -210,21 +158,44 @@ class Bank:
         return row[: row.index(self.end_token)] if self.end_token in row else row
 
     def _run(self, images: Tensor, programs: list[list[int]], params: Tensor) -> Tensor:
+        dtype = images.dtype
+        images = images.to(torch.promote_types(dtype, torch.float32))
         columns = params.to(images.dtype).split(self._sizes, dim=1)
-        for step in range(max(map(len, programs), default=0)):
-            groups: dict[int, list[int]] = {}
+        physical = {token: self.modules[token].physical(columns[token]) for token in set().union(*programs)}
+        if all(program == programs[0] for program in programs):
+            for token in programs[0] if programs else []:
+                images = self.modules[token].apply(images, physical[token])
+            return images.to(dtype)
+        rows = list(images.unbind())
+        for token, group in self._schedule(programs):
+            values = physical[token][torch.tensor(group, device=params.device)]
+            done = self.modules[token].apply(torch.stack([rows[row] for row in group]), values)
+            for row, image in zip(group, done.unbind(), strict=True):
+                rows[row] = image
+        return torch.stack(rows).to(dtype)
+
+    def _schedule(self, programs: list[list[int]]) -> Iterator[tuple[int, list[int]]]:
+        """Which module to run on which images, one after another.
+
+        Images do not depend on each other, hence need not keep step: what most images wait for comes first, and a
+        costly module waits until all images that still need it are there.
+        """
+        position = [0] * len(programs)
+        while True:
+            waiting: dict[int, list[int]] = {}
             for row, program in enumerate(programs):
-                if step < len(program):
-                    groups.setdefault(program[step], []).append(row)
-            for token, rows in groups.items():
-                module = self.modules[token]
-                if len(rows) == len(images):
-                    images = module.apply(images, module.physical(columns[token]))
-                    continue
-                index = torch.tensor(rows, device=images.device)
-                done = module.apply(images[index], module.physical(columns[token][index]))
-                images = images.index_copy(0, index, done)
-        return images
+                if position[row] < len(program):
+                    waiting.setdefault(program[position[row]], []).append(row)
+            if not waiting:
+                return
+            token = max(waiting, key=lambda token: (not self.modules[token].costly, len(waiting[token])))
+            for row in waiting[token]:
+                position[row] += 1
+            yield token, waiting[token]
+
+
+def _kind(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}"
 
 
 def _words(module: Module, values: Sequence[float]) -> str:

@@ -60,6 +60,7 @@ class Module:
         clamps: Whether the output is clipped to [0, 1].
         formula: The operation in one line.
         reference: Where it comes from.
+        costly: Whether it pays to wait until several images can go through it together.
         finish: Maps the physical parameters (..., n) to those that ``apply`` takes, e.g. normalises rows.
     """
 
@@ -71,6 +72,7 @@ class Module:
     clamps: bool
     formula: str
     reference: str
+    costly: bool = False
     finish: Callable[[Tensor], Tensor] | None = None
 
     def physical(self, params: Tensor) -> Tensor:

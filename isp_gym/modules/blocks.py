@@ -59,7 +59,7 @@ class _Pointwise(torch.autograd.Function):
 def _blocks(pixels: Tensor) -> Iterator[tuple[slice, slice]]:
     """Slices of the images and pixels of (B, 3, N): blocks that fit a CPU's cache; elsewhere all at once."""
     count, _, size = pixels.shape
-    block = 2**15 if pixels.device.type == "cpu" else max(1, count * size)
+    block = 2**16 if pixels.device.type == "cpu" else max(1, count * size)
     step = max(1, block // max(1, size))
     for image in range(0, count, step):
         for start in range(0, size, block):

@@ -41,10 +41,8 @@ def denoise(x: Tensor, h: Tensor) -> Tensor:
     Returns:
         (B, 3, H, W), clipped to [0, 1].
     """
-    # Sums over 121 weights need single precision at least.
-    dtype = torch.promote_types(x.dtype, torch.float32)
-    mean: Tensor = _NonLocalMeans.apply(x.to(dtype), h.to(dtype).flatten())
-    return mean.clamp(0, 1).to(x.dtype)
+    mean: Tensor = _NonLocalMeans.apply(x, h.flatten())
+    return mean.clamp(0, 1)
 
 
 class _NonLocalMeans(torch.autograd.Function):
@@ -272,5 +270,6 @@ REFERENCE = Module(
     clamps=True,
     formula="non-local means: 11x11 shifts weighted by exp(-d / h), d between 5x5 patches of luminance",
     reference="Buades et al., A non-local algorithm for image denoising, CVPR 2005",
+    costly=True,
 )
 STABLE = replace(REFERENCE, parameters=(Parameter("strength", "", 0.0, 1.0, neutral=0.0),), apply=graded, clamps=False)

@@ -133,7 +133,7 @@ REFERENCE = Module(
 )
 STABLE = replace(
     REFERENCE,
-    parameters=(Parameter("saturation", "x", 0.25, 4.0, neutral=1.0, log=True),),
+    parameters=(Parameter("gain", "", 0.25, 4.0, neutral=1.0, log=True),),
     apply=chroma_gain,
     formula="hsv(h, k s / (1 + (k - 1) s), v) of clip(x, 0, 1)",
 )
