@@ -1,0 +1,33 @@
+import pytest
+import torch
+
+from agents.sequence.predictor import ParameterPredictor
+from isp_gym.modules import get_bank
+
+
+class TestParameterPredictor:
+    def test_parameters_lie_in_the_unit_range(self):
+        params = ParameterPredictor(27)(torch.rand(3, 3, 64, 64) * 5)
+        assert params.shape == (3, 27)
+        assert params.min() >= 0 and params.max() <= 1
+
+    @pytest.mark.parametrize("size", [(64, 64), (17, 40), (512, 300)])
+    def test_takes_images_of_any_size(self, size):
+        assert ParameterPredictor(27)(torch.rand(1, 3, *size)).shape == (1, 27)
+
+    def test_is_as_small_as_published(self):
+        assert sum(p.numel() for p in ParameterPredictor(27).parameters()) == 527_067
+
+    def test_starts_near_the_neutral_parameters(self):
+        neutral = get_bank("reference").neutral
+        params = ParameterPredictor(27, neutral)(torch.rand(4, 3, 64, 64))
+        assert (params - neutral.clamp(0.02, 0.98)).abs().max() < 0.03
+
+    def test_images_do_not_affect_each_other(self):
+        predictor, images = ParameterPredictor(27), torch.rand(5, 3, 32, 32)
+        torch.testing.assert_close(predictor(images)[2:3], predictor(images[2:3]), atol=1e-6, rtol=0)
+
+    def test_averages_over_the_pixels_of_a_large_image(self):
+        predictor, small = ParameterPredictor(27), torch.rand(1, 3, 64, 64)
+        large = small.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)
+        torch.testing.assert_close(predictor(large), predictor(small), atol=1e-5, rtol=0)

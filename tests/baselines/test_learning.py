@@ -1,0 +1,61 @@
+"""The baselines that spend a budget: random search and stepwise PPO."""
+
+import pytest
+import torch
+
+from baselines import RandomSearch, StepwisePPO
+from isp_gym.benchmark import Training
+from isp_gym.budget import Budget, BudgetExhausted
+from isp_gym.envs.setting import Setting
+
+SMALL = Setting(num_scenes=8, image_size=36, modules=("exposure", "gamma", "contrast"))
+
+
+class TestRandomSearch:
+    def test_more_budget_is_never_worse_on_its_scenes(self):
+        rewards = []
+        for budget in (8, 80, 400):
+            torch.manual_seed(0)
+            training = Training(SMALL, 0, Budget(budget))
+            agent = RandomSearch(scenes_per_candidate=8)
+            agent.train(training)
+            scenes = training.scenes.batch(range(8))
+            assert training.budget.task_evaluations == budget
+            training.budget.limit = None
+            rewards.append(float(training.transition.play(scenes, *agent.pipelines(scenes.images)).reward.mean()))
+        assert rewards == sorted(rewards)
+        assert rewards[-1] > 0.05
+
+
+class TestStepwisePPO:
+    @pytest.mark.parametrize("dense", [True, False])
+    def test_spends_its_budget_and_no_more(self, dense):
+        training = Training(SMALL, 0, Budget(200))
+        agent = StepwisePPO(num_envs=4, dense=dense, n_steps=8, batch_size=16, n_epochs=1)
+        try:
+            agent.train(training)
+        except BudgetExhausted:
+            pytest.fail("PPO must stop before the step that the budget does not cover")
+        assert 196 < training.budget.task_evaluations <= 200
+
+    def test_pipelines_replay_what_the_policy_did(self):
+        training = Training(SMALL, 0, Budget(64))
+        agent = StepwisePPO(num_envs=4, n_steps=8, batch_size=16, n_epochs=1)
+        agent.train(training)
+        images = training.scenes.batch(range(4)).images
+        sequences, params = agent.pipelines(images)
+        assert sequences.shape == (4, 3) and params.shape == (4, training.bank.num_params)
+        again, same = agent.pipelines(images)
+        assert torch.equal(sequences, again) and torch.equal(params, same)
+        for row in sequences.tolist():
+            used = [token for token in row if token != training.bank.end_token]
+            assert len(set(used)) == len(used)
+
+    def test_same_seed_same_policy(self):
+        policies = []
+        for _ in range(2):
+            torch.manual_seed(0)
+            agent = StepwisePPO(num_envs=4, n_steps=8, batch_size=16, n_epochs=1)
+            agent.train(Training(SMALL, 5, Budget(64)))
+            policies.append(torch.cat([p.flatten() for p in agent.networks.parameters()]))
+        assert torch.equal(*policies)

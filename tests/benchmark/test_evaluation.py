@@ -1,0 +1,53 @@
+import pytest
+import torch
+
+from isp_gym.benchmark.evaluation import evaluate
+from isp_gym.envs.setting import Setting
+from isp_gym.errors import UserError
+
+SETTING = Setting(num_scenes=40, image_size=16, split="validation")
+SCENES, BANK, TASK = SETTING.load_scenes(), SETTING.make_bank(), SETTING.make_task()
+
+
+class Brighten:
+    def pipelines(self, images):
+        params = BANK.neutral.repeat(len(images), 1)
+        params[:, 0] = 0.75
+        return torch.full((len(images), 1), 0), params
+
+
+class Enhance:
+    def __init__(self, function):
+        self.enhance = function
+
+
+def test_pipelines_are_applied_by_the_bank():
+    result = evaluate(Brighten(), SCENES, BANK, TASK)
+    torch.testing.assert_close(result.outputs, SCENES.images * 2**1.75)
+    assert result.sequences.shape == (40, 1) and result.params.shape == (40, 27)
+    assert set(result.means()) == {"psnr", "ssim"}
+
+
+def test_chunks_change_nothing():
+    seen = []
+    result = evaluate(Enhance(lambda images: seen.append(len(images)) or images), SCENES, BANK, TASK)
+    assert seen == [32, 8]
+    torch.testing.assert_close(result.metrics["psnr"], TASK.metrics(SCENES.images, SCENES.batch(range(40)))["psnr"])
+
+
+def test_an_agent_cannot_change_its_inputs():
+    before = SCENES.images
+    evaluate(Enhance(lambda images: images.mul_(0)), SCENES, BANK, TASK)
+    assert torch.equal(SCENES.images, before)
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda images: images[:, :1], "returned shape"),
+        (lambda images: images * float("nan"), "NaN"),
+    ],
+)
+def test_wrong_outputs_are_named(function, message):
+    with pytest.raises(UserError, match=message):
+        evaluate(Enhance(function), SCENES, BANK, TASK)

@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+import torch
+
+from isp_gym.benchmark import Training
+from isp_gym.budget import Budget, BudgetExhausted
+from isp_gym.envs.setting import Setting
+
+SMALL = Setting(num_scenes=6, image_size=16)
+
+
+def test_environments_share_the_budget_and_stop_at_its_end():
+    training = Training(SMALL, 0, Budget(10))
+    single, vector = training.make("ISP/Sequence-v0"), training.make_vec("ISP/Sequence-v0", 4)
+    single.reset(seed=0)
+    single.step(single.action_space.sample())
+    vector.reset(seed=0)
+    vector.step(vector.action_space.sample())
+    vector.step(vector.action_space.sample())
+    assert training.budget.task_evaluations == 9
+    with pytest.raises(BudgetExhausted):
+        vector.step(vector.action_space.sample())
+    assert training.remaining == 1
+
+
+def test_environments_have_the_setting_of_the_comparison():
+    setting = Setting(num_scenes=6, image_size=24, modules=("exposure", "gamma"), max_length=1)
+    env = Training(setting, 0, Budget()).make("ISP/Sequence-v0")
+    assert env.observation_space.shape == (3, 24, 24)
+    assert env.action_space["sequence"].nvec.tolist() == [3]
+
+
+def test_scene_stream_shows_what_the_environments_show():
+    training = Training(SMALL, 7, Budget())
+    env = training.make_vec("ISP/Sequence-v0", 3)
+    _, info = env.reset(seed=training.seed)
+    seen = [info["scene"]]
+    for _ in range(4):
+        seen.append(env.step(env.action_space.sample())[-1]["scene"])
+    stream = training.scene_stream(3)
+    assert np.array_equal(seen, torch.stack([next(stream) for _ in seen]).numpy())
+
+
+def test_gradients_reach_the_parameters_and_are_counted():
+    training = Training(SMALL, 0, Budget())
+    params = training.bank.neutral.repeat(2, 1).requires_grad_()
+    sequences = torch.tensor([[0, 10], [1, 10]])
+    outcome = training.transition.play(training.scenes.batch([0, 1]), sequences, params)
+    outcome.loss.sum().backward()
+    assert (params.grad[0, 0] != 0) and (params.grad[1, 1] != 0)
+    assert training.budget.gradient_evaluations == 2
