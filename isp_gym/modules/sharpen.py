@@ -47,13 +47,13 @@ class _Sharpen(torch.autograd.Function):
             detail, gain = _detail(x[images]), factor[images] - 1
             inner = clip_gradient(grad[images], torch.addcmul(x[images], detail, gain))
             grad_factor[images] = detail.mul_(inner).sum((1, 2, 3), keepdim=True)
-            torch.add(inner, _detail_adjoint(inner * gain), out=grad_x[images])
+            torch.add(inner, _detail_adjoint(torch.mul(inner, gain, out=detail)), out=grad_x[images])
         return grad_x, grad_factor
 
 
 def _blocks(x: Tensor) -> Iterator[slice]:
     """A few images at a time: what fits a CPU's cache, or all of them elsewhere."""
-    size = max(1, 2**16 // x[0, 0].numel()) if x.device.type == "cpu" else len(x)
+    size = max(1, 2**18 // x[0].numel()) if x.device.type == "cpu" else len(x)
     return (slice(start, start + size) for start in range(0, len(x), size))
 
 
@@ -69,11 +69,13 @@ def _detail(x: Tensor) -> Tensor:
 
 
 def _detail_adjoint(grad: Tensor) -> Tensor:
-    """What the gradient ``grad`` (n, 3, H, W) in the detail, which is overwritten, gives in x."""
+    """What the gradient (n, 3, H, W) in the detail gives in x; overwrites and returns it."""
     if min(grad.shape[2:]) < 3:
-        return torch.zeros_like(grad)
-    flat, margin = _clear_border(grad).flatten(1), grad.shape[3] + 1
-    return (flat * 9).sub_(_box(F.pad(flat, (margin, margin)), grad.shape[3])).div_(13).view_as(grad)
+        return grad.zero_()
+    flat, margin = _clear_border(grad).view(len(grad), -1), grad.shape[3] + 1
+    box = _box(F.pad(flat, (margin, margin)), grad.shape[3])
+    flat.mul_(9).sub_(box).div_(13)
+    return grad
 
 
 def _box(flat: Tensor, width: int) -> Tensor:
