@@ -16,7 +16,7 @@ from isp_gym.benchmark.compare import compare as run_comparison
 from isp_gym.benchmark.config import load_config
 from isp_gym.benchmark.table import rich_table, summarise
 from isp_gym.data import DATA_SOURCES
-from isp_gym.envs import ENTRY_POINTS
+from isp_gym.envs import environment_table
 from isp_gym.errors import UserError
 from isp_gym.modules import get_bank
 
@@ -54,8 +54,8 @@ def compare(
 
 @app.command()
 def envs(as_json: JsonFlag = False) -> None:
-    """The registered environments."""
-    _show([{"id": key, "entry_point": f"{value}Env"} for key, value in ENTRY_POINTS.items()], as_json)
+    """The registered environments: observation, action and reward at the default settings."""
+    _show(environment_table(), as_json)
 
 
 @app.command()

@@ -1,26 +1,26 @@
-"""Views of the native actions for learners that know only flat boxes."""
+"""Views of the native actions in numpy, for learners outside of an environment."""
 
 from __future__ import annotations
 
 import numpy as np
-from gymnasium.spaces import Box
+import torch
 from numpy.typing import NDArray
 
+from isp_gym.envs.setting import Setting
+from isp_gym.envs.views import StepwiseBox
 from isp_gym.modules import Bank
 
 
 class BoxActions:
-    """Stepwise actions as vectors in [-1, 1]: K + 1 preferences, then P parameters.
-
-    The module is the unused one (or the stop) with the highest preference; parameter p is ``(a + 1) / 2``.
+    """Stepwise actions as vectors in [-1, 1], as in ``ISP/StepwiseBox-v0``.
 
     Args:
         bank: The ISP modules.
     """
 
     def __init__(self, bank: Bank) -> None:
-        self.num_tokens = bank.num_modules + 1
-        self.space = Box(-1.0, 1.0, (self.num_tokens + bank.num_params,), np.float32)
+        self._view = StepwiseBox(bank, Setting(), bins=2)
+        self.space = self._view.space
 
     def decode(self, actions: NDArray, action_mask: NDArray) -> dict[str, NDArray]:
         """Native actions of a batch.
@@ -32,6 +32,5 @@ class BoxActions:
         Returns:
             ``{"module": (n,) int64, "params": (n, P) float32}``.
         """
-        preferences = np.where(action_mask, actions[:, : self.num_tokens], -np.inf)
-        params = np.clip((actions[:, self.num_tokens :] + 1) / 2, 0, 1)
-        return {"module": preferences.argmax(1), "params": params.astype(np.float32)}
+        allowed = torch.from_numpy(np.asarray(action_mask, bool))
+        return {key: value.numpy() for key, value in self._view.decode(actions, allowed).items()}

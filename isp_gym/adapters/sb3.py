@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
-from isp_gym.adapters.actions import BoxActions
-from isp_gym.envs.base import ISPVectorEnv
-from isp_gym.envs.stepwise import StepwiseVectorEnv
+from isp_gym.envs.vector import ISPVectorEnv
 from isp_gym.errors import UserError
 
 
@@ -19,57 +18,62 @@ def to_sb3_vecenv(env: Any) -> VecEnv:
     """Let Stable-Baselines3 train on a batched ISP environment, all lanes in one batch.
 
     Args:
-        env: A vector environment from ``gymnasium.make_vec("ISP/Stepwise-v0", num_envs=n)``.
+        env: A vector environment from ``gymnasium.make_vec("ISP/StepwiseBox-v0", num_envs=n)`` or any other ``ISP`` id.
+            Stable-Baselines3 takes no dict actions: one that is made with them gets the family's ``box`` view.
 
     Returns:
-        A ``VecEnv`` with the same observations and flat ``Box(-1, 1)`` actions (see
-        :class:`isp_gym.adapters.actions.BoxActions`). Use ``policy_kwargs={"normalize_images": False}``: images are
-        floats in [0, 1] already.
+        A ``VecEnv`` over ``env``. Images are floats in [0, 1] already: for a CNN policy use
+        ``policy_kwargs={"normalize_images": False}``. ``action_masks`` works for sb3-contrib's MaskablePPO.
 
     Raises:
-        UserError: ``env`` is not a stepwise ISP vector environment.
+        UserError: ``env`` is no ISP vector environment, or hands out tensors.
     """
-    if not isinstance(env.unwrapped, StepwiseVectorEnv):
-        raise UserError(f"to_sb3_vecenv takes a stepwise ISP vector environment, not {env.unwrapped}")
-    return _SB3VecEnv(env.unwrapped)
+    vector = getattr(env, "unwrapped", env)
+    if not isinstance(vector, ISPVectorEnv):
+        raise UserError(f"to_sb3_vecenv takes an ISP vector environment from gymnasium.make_vec, not {vector}")
+    if vector.output != "numpy":
+        raise UserError("Stable-Baselines3 takes numpy arrays: make the environment with output='numpy'")
+    if isinstance(vector.single_action_space, gym.spaces.Dict):
+        vector.use_actions("box")
+    return _SB3VecEnv(vector)
 
 
 class _SB3VecEnv(VecEnv):
     def __init__(self, env: ISPVectorEnv) -> None:
         self.env = env
-        self.view = BoxActions(env.transition.bank)
-        self._mask: NDArray = np.empty(0)
+        self.render_mode = env.render_mode
         self._actions: NDArray = np.empty(0)
-        super().__init__(env.num_envs, env.single_observation_space, self.view.space)
+        super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
 
     def reset(self) -> Any:
         given = [seed for seed in self._seeds if seed is not None]
         seeds = given if len(given) == self.num_envs else None
-        observations, info = self.env.reset(seed=seeds)
+        options = next((options for options in self._options if options), None)
+        observations, info = self.env.reset(seed=seeds, options=options)
+        self.reset_infos = [self._lane_info(info, lane) for lane in range(self.num_envs)]
         self._reset_seeds()
         self._reset_options()
-        self._mask = info["action_mask"]
         return observations
 
     def step_async(self, actions: NDArray) -> None:
         self._actions = actions
 
     def step_wait(self) -> Any:
-        actions = self.view.decode(self._actions, self._mask)
-        observations, rewards, terminated, truncated, info = self.env.step(actions)
-        self._mask = info["action_mask"]
-        infos = [self._lane_info(info, lane) for lane in range(self.num_envs)]
+        observations, rewards, terminated, truncated, info = self.env.step(self._actions)
+        infos = [self._step_info(info, lane) for lane in range(self.num_envs)]
         return observations, rewards.astype(np.float32), terminated | truncated, infos
 
-    def _lane_info(self, info: dict[str, Any], lane: int) -> dict[str, Any]:
+    def _step_info(self, info: dict[str, Any], lane: int) -> dict[str, Any]:
         """SB3's info of one lane: that of the step just taken, with ``terminal_observation`` if it ended an episode."""
         ended = "_final_info" in info and info["_final_info"][lane]
-        source = info["final_info"] if ended else info
-        out = {key: value[lane] for key, value in source.items() if f"_{key}" in source and source[f"_{key}"][lane]}
+        out = self._lane_info(info["final_info"] if ended else info, lane)
         out["TimeLimit.truncated"] = False
         if ended:
             out["terminal_observation"] = info["final_obs"][lane]
         return out
+
+    def _lane_info(self, info: dict[str, Any], lane: int) -> dict[str, Any]:
+        return {key: value[lane] for key, value in info.items() if f"_{key}" in info and info[f"_{key}"][lane]}
 
     def close(self) -> None:
         self.env.close()
@@ -81,10 +85,14 @@ class _SB3VecEnv(VecEnv):
         setattr(self.env, attr_name, value)
 
     def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
-        return [getattr(self.env, method_name)(*args, **kwargs) for _ in self._get_indices(indices)]
+        lanes = list(self._get_indices(indices))
+        if method_name == "action_masks":
+            masks = self.env.action_masks()
+            return [masks[lane] for lane in lanes]
+        return [getattr(self.env, method_name)(*args, **kwargs) for _ in lanes]
 
     def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
         return [False for _ in self._get_indices(indices)]
 
     def get_images(self) -> Sequence[NDArray | None]:
-        return [None] * self.num_envs
+        return self.env.render() or [None] * self.num_envs

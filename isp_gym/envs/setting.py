@@ -6,13 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from isp_gym.budget import Budget
 from isp_gym.data import SPLITS, SceneSet, check_data, load_scenes
 from isp_gym.envs.transition import Transition
 from isp_gym.errors import UserError, unknown
 from isp_gym.modules import Bank, get_bank
-from isp_gym.rewards import TerminalReward
+from isp_gym.rewards import Objective, TerminalReward
 from isp_gym.tasks import Task, get_task
+
+ORDERS = ("free", "typed")
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,10 @@ class Setting:
         modules: Names of the modules to use, in token order; ``None`` for the whole bank.
         max_length: Longest pipeline, in modules; ``None`` for as many as the bank has.
         task: Name of the downstream task.
+        order: ``"free"``: modules in any order; ``"typed"``: each must find the light that it needs (linear or display,
+            see :meth:`isp_gym.modules.Bank.typed_mask`), or it is refused like a module used twice.
+        objective: Rewards to be paid for in place of the task's loss, with their weights, e.g. ``{"entropy": 1.0}``
+            (see :func:`isp_gym.rewards.table`); evaluation keeps the task's metrics.
         reward: Fields of :class:`isp_gym.rewards.TerminalReward` to change, e.g. ``{"low": 0.02}``.
         device: Torch device on which everything is computed.
     """
@@ -42,6 +50,8 @@ class Setting:
     modules: Sequence[str] | None = None
     max_length: int | None = None
     task: str = "enhancement"
+    order: str = "free"
+    objective: Mapping[str, float] | None = None
     reward: Mapping[str, float] | None = None
     device: str = "cpu"
 
@@ -67,9 +77,13 @@ class Setting:
         """
         if self.split not in SPLITS:
             raise unknown("split", self.split, SPLITS)
-        for name in ("num_scenes", "image_size"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.order not in ORDERS:
+            raise unknown("order", self.order, ORDERS)
+        # SSIM's window and the denoiser's search take 11 pixels; 16 is the next size that is not all border.
+        for name, least in (("num_scenes", 1), ("image_size", 16)):
+            if getattr(self, name) < least:
+                raise UserError(f"{name} must be at least {least}, not {getattr(self, name)}")
+        check_device(self.device)
         if not self.length >= 1:
             raise UserError(f"max_length must be at least 1, not {self.max_length}")
         self.make_task()
@@ -85,9 +99,15 @@ class Setting:
         """The module bank."""
         return get_bank(self.bank, None if self.modules is None else tuple(self.modules))
 
+    @property
+    def typed(self) -> bool:
+        """Whether the order of modules is restricted."""
+        return self.order == "typed"
+
     def make_task(self) -> Task:
-        """The downstream task."""
-        return get_task(self.task)
+        """The downstream task, with the objective as its loss if there is one."""
+        task = get_task(self.task)
+        return task if self.objective is None else Objective(task, self.objective)
 
     def make_reward(self) -> TerminalReward:
         """The terminal reward."""
@@ -105,3 +125,12 @@ class Setting:
     def make_transition(self, budget: Budget | None = None) -> Transition:
         """The transition over the scenes of the split."""
         return Transition(self.load_scenes(), self.make_bank(), self.make_task(), self.make_reward(), budget)
+
+
+def check_device(device: str) -> None:
+    """Raise ``UserError`` unless torch can compute on ``device`` here."""
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"device '{device}' cannot be used here: {reason}") from error

@@ -9,8 +9,10 @@ from torch import Tensor
 
 from isp_gym.budget import Budget
 from isp_gym.data import SceneBatch, SceneSet
+from isp_gym.envs.curves import apply_curves
+from isp_gym.errors import UserError
 from isp_gym.modules import Bank
-from isp_gym.rewards import TerminalReward
+from isp_gym.rewards import Objective, TerminalReward
 from isp_gym.tasks import Task
 
 
@@ -62,6 +64,29 @@ class Transition:
         self.budget.spend(len(images), gradient=images.requires_grad)
         return self.task.loss(images, scenes)
 
+    @torch.no_grad()
+    def initial_loss_map(self, scenes: SceneBatch) -> Tensor:
+        """L(in) pixel by pixel, (B, H, W), outside the budget; only for an :class:`isp_gym.rewards.Objective`."""
+        return self._objective().loss_map(scenes.images, scenes)
+
+    def loss_map(self, images: Tensor, scenes: SceneBatch) -> Tensor:
+        """L(out) pixel by pixel, (B, H, W), whose mean is :meth:`loss`; counted in the budget.
+
+        Raises:
+            BudgetExhausted: The budget does not cover the batch.
+            UserError: The task is no :class:`isp_gym.rewards.Objective`.
+        """
+        objective = self._objective()
+        self.budget.spend(len(images), gradient=images.requires_grad)
+        return objective.loss_map(images, scenes)
+
+    def _objective(self) -> Objective:
+        if not isinstance(self.task, Objective):
+            raise UserError(
+                f"task '{self.task.name}' has no reward map; name rewards, e.g. objective={{'fidelity': 1}}"
+            )
+        return self.task
+
     def play(self, scenes: SceneBatch, sequences: Tensor, params: Tensor) -> Outcome:
         """Run whole pipelines and pay the terminal reward.
 
@@ -83,7 +108,14 @@ class Transition:
         self.count_modules(tokens[:, None], images)
         return self.bank.step(images, tokens, params)
 
+    def curve(self, images: Tensor, curves: Tensor) -> Tensor:
+        """One tone curve a pixel, see :func:`isp_gym.envs.curves.apply_curves`; counted like one module an image."""
+        self._count(len(images), images)
+        return apply_curves(images, curves)
+
     def count_modules(self, sequences: Tensor, images: Tensor) -> None:
         """Add what ``sequences`` put through modules to the budget's megapixels."""
-        applied = (sequences != self.bank.end_token).cumprod(1).sum()
-        self.budget.module_megapixels += float(applied) * images.shape[-1] * images.shape[-2] / 1e6
+        self._count(int((sequences != self.bank.end_token).cumprod(1).sum()), images)
+
+    def _count(self, applied: int, images: Tensor) -> None:
+        self.budget.module_megapixels += applied * images.shape[-1] * images.shape[-2] / 1e6

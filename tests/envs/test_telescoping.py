@@ -13,7 +13,7 @@ MODULES = ["exposure", "gamma", "ccm", "tone", "white_balance", "saturation"]
 END = len(MODULES)
 # A low bound of 0.5 makes nearly every input too dark, so that the untouched input itself would be penalised.
 SETTING = {
-    "image_size": 8,
+    "image_size": 16,
     "num_scenes": 5,
     "modules": MODULES,
     "max_length": LENGTH,

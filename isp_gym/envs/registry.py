@@ -1,0 +1,90 @@
+"""The environments' ids: each family, and each of its action views under an id of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+
+
+@dataclass(frozen=True)
+class Registered:
+    """One id.
+
+    Attributes:
+        env_id: What ``gymnasium.make`` takes.
+        family: ``package.module:Class`` without the ``Env`` or ``VectorEnv`` at its end.
+        actions: Name of the action view.
+    """
+
+    env_id: str
+    family: str
+    actions: str
+
+
+_FAMILIES = {
+    "Sequence": ("isp_gym.envs.sequence:Sequence", {"": "dict", "Box": "box", "MultiDiscrete": "multidiscrete"}),
+    "Stepwise": (
+        "isp_gym.envs.stepwise:Stepwise",
+        {"": "dict", "Box": "box", "MultiDiscrete": "multidiscrete", "Discrete": "discrete"},
+    ),
+    "PixelCurve": ("isp_gym.envs.pixel_curve:PixelCurve", {"": "box", "MultiDiscrete": "multidiscrete"}),
+}
+
+REGISTRY = tuple(
+    Registered(f"ISP/{name}{suffix}-v0", family, actions)
+    for name, (family, views) in _FAMILIES.items()
+    for suffix, actions in views.items()
+)
+
+
+def register() -> None:
+    """Make the environments known to ``gymnasium.make`` and ``make_vec``; calling it again changes nothing."""
+    for env in REGISTRY:
+        if env.env_id not in gym.registry:
+            gym.register(
+                env.env_id,
+                entry_point=f"{env.family}Env",
+                vector_entry_point=f"{env.family}VectorEnv",
+                kwargs={"actions": env.actions},
+            )
+
+
+_REWARDS = {
+    "Sequence": "Eq. 3, once",
+    "Stepwise": "Eq. 3, dense (default) or terminal",
+    "PixelCurve": "Eq. 3, dense (default) or terminal; per pixel in info",
+}
+
+
+def environment_table() -> list[dict[str, Any]]:
+    """A JSON-able row an id: ``id``, ``observation``, ``action``, ``reward``, at the default settings.
+
+    K = 10 modules, P = 27 parameters, images of 64x64 pixels.
+    """
+    return [_row(env) for env in REGISTRY]
+
+
+def _row(registered: Registered) -> dict[str, Any]:
+    env = gym.make(registered.env_id, num_scenes=1)
+    family = next(name for name in _FAMILIES if registered.env_id.startswith(f"ISP/{name}"))
+    return {
+        "id": registered.env_id,
+        "observation": _words(env.observation_space),
+        "action": _words(env.action_space),
+        "reward": _REWARDS[family],
+    }
+
+
+def _words(space: gym.Space) -> str:
+    """A space in short."""
+    if isinstance(space, gym.spaces.Dict):
+        return ", ".join(f"{key}: {_words(value)}" for key, value in space.items())
+    if isinstance(space, gym.spaces.Box):
+        return f"Box({space.low.min():g}, {space.high.max():g}, {space.shape})"
+    if isinstance(space, gym.spaces.MultiDiscrete):
+        counts = space.nvec.flatten().tolist()
+        runs = [f"{counts.count(n)} of {n}" for n in dict.fromkeys(counts)]
+        return f"MultiDiscrete({', '.join(runs)})"
+    return str(space)

@@ -1,0 +1,123 @@
+"""The Gymnasium ``Env`` round a family: the batch of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from isp_gym.budget import Budget
+from isp_gym.envs.core import Core
+from isp_gym.envs.lanes import Lanes, one_lane, to_output
+from isp_gym.envs.render import Frame, Window
+from isp_gym.envs.transition import Transition
+
+
+class ISPEnv(gym.Env):
+    """Base of the single environments; see the family's class for its spaces and reward.
+
+    Args:
+        render_mode: ``"rgb_array"``, ``"human"`` or ``None``.
+        actions: Action view, by default the family's native one (see :mod:`isp_gym.envs.views`).
+        bins: Values of a binned parameter, for the views that bin.
+        output: ``"numpy"``, or ``"torch"`` for observations as tensors on the device.
+        **options: Fields of :class:`isp_gym.envs.setting.Setting` and the family's own options.
+
+    Raises:
+        UserError: An option is unknown or wrong.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array"], "render_fps": 4}  # noqa: RUF012 (Gymnasium's form)
+    core_class: ClassVar[type[Core]]
+
+    def __init__(
+        self,
+        *,
+        render_mode: str | None = None,
+        actions: str | None = None,
+        bins: int = 5,
+        output: str = "numpy",
+        **options: Any,
+    ) -> None:
+        self.render_mode = render_mode
+        self.output = output
+        self._lanes = Lanes(self.core_class, 1, actions, bins, output, options)
+        self.observation_space = self._lanes.core.single_observation_space
+        self.action_space = self._lanes.view.space
+        self._window = Window() if render_mode == "human" else None
+        self._running = False
+
+    @property
+    def transition(self) -> Transition:
+        """Bank, task, reward and scenes."""
+        return self._lanes.transition
+
+    def share_budget(self, budget: Budget) -> None:
+        """Count this environment's task evaluations in ``budget``."""
+        self.transition.budget = budget
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Which choices are open, (M,) bool, as sb3-contrib's MaskablePPO asks for it."""
+        return self._lanes.action_masks()[0].cpu().numpy()
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begin the next episode.
+
+        Args:
+            seed: Start the stream of scenes anew from this seed.
+            options: ``{"scene": id or index}`` shows that scene.
+        """
+        fresh = self._np_random is None
+        super().reset(seed=seed)
+        if seed is not None or fresh:
+            self._lanes.seed([seed if seed is not None else int(self.np_random.integers(2**63))])
+        self._lanes.begin(self._lanes.all, options)
+        self._running = True
+        self._show()
+        return self._observe(), _first(self._lanes.start_info())
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Take one action.
+
+        Raises:
+            gymnasium.error.ResetNeeded: The episode has not begun or is over.
+            ValueError: The action is not of the action space.
+        """
+        if not self._running:
+            raise gym.error.ResetNeeded("call reset() before step(): the episode has not begun or is over")
+        step = self._lanes.advance(_batch_of_one(action))
+        terminated = bool(step.terminated[0])
+        self._running = not terminated
+        self._show()
+        info = _first({**self._lanes.start_info(), **step.info})
+        return self._observe(), float(step.rewards[0]), terminated, False, info
+
+    def render(self) -> Frame | None:
+        """Input, image and target, the pipeline and what it earned: uint8 HWC, or ``None`` in the human mode."""
+        return self._lanes.frame(0) if self.render_mode == "rgb_array" else None
+
+    def close(self) -> None:
+        """Close the window, if there is one."""
+        if self._window is not None:
+            self._window.close()
+
+    def _show(self) -> None:
+        if self._window is not None:
+            self._window.show(self._lanes.frame(0))
+
+    def _observe(self) -> Any:
+        return one_lane(to_output(self._lanes.core.observe(), self.output), 0)
+
+
+def _first(info: dict[str, torch.Tensor]) -> dict[str, Any]:
+    return {key: value[0].cpu().numpy() if value.ndim > 1 else value[0].item() for key, value in info.items()}
+
+
+def _batch_of_one(action: Any) -> Any:
+    if isinstance(action, Mapping):
+        return {key: _batch_of_one(value) for key, value in action.items()}
+    return action[None] if isinstance(action, torch.Tensor) else np.asarray(action)[None]

@@ -1,0 +1,27 @@
+"""Exposedness: neither too dark nor too bright, anywhere."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from isp_gym.data import SceneBatch
+from isp_gym.rewards.base import Frame, RewardTerm
+
+BLOCK = 16
+LEVEL = 0.6
+
+
+class Exposedness(RewardTerm):
+    """Minus the distance of the mean luminance of each block of 16x16 pixels to 0.6."""
+
+    name = "exposedness"
+    low, high = -LEVEL, 0.0
+    uses = "image"
+    description = "minus the mean over 16x16 blocks of |luminance - 0.6|"
+    reference = "Guo et al., Zero-DCE, CVPR 2020"
+
+    def map(self, frame: Frame, source: Frame, scenes: SceneBatch) -> Tensor:
+        """(B, H, W) in [-0.6, 0], the same all over a block."""
+        height, width = frame.smooth.shape[-2:]
+        level = F.avg_pool2d(frame.smooth, BLOCK, ceil_mode=True, count_include_pad=False)[:, 0]
+        whole = -(level - LEVEL).abs().repeat_interleave(BLOCK, 1).repeat_interleave(BLOCK, 2)
+        return whole[:, :height, :width]

@@ -1,0 +1,86 @@
+"""A weighted sum of reward terms in the place of a task's loss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from isp_gym.data import SceneBatch
+from isp_gym.errors import UserError, unknown
+from isp_gym.rewards.anchor import Anchor
+from isp_gym.rewards.base import Frame, RewardTerm
+from isp_gym.rewards.eme import EME
+from isp_gym.rewards.entropy import Entropy
+from isp_gym.rewards.exposedness import Exposedness
+from isp_gym.rewards.fidelity import Fidelity
+from isp_gym.rewards.gradient import Gradient
+from isp_gym.rewards.gray_world import GrayWorld
+from isp_gym.tasks import Task
+
+REWARDS: dict[str, RewardTerm] = {
+    term.name: term for term in (Gradient(), Entropy(), EME(), Exposedness(), GrayWorld(), Anchor(), Fidelity())
+}
+
+
+class Objective(Task):
+    """``L = - sum_k weight_k * score_k``, so that Eq. 3 pays for rising scores; evaluation keeps the task's metrics.
+
+    Args:
+        task: The task whose metrics count in the end.
+        weights: Weight of each reward term, by name.
+
+    Raises:
+        UserError: A name is unknown, a weight is no finite number, or there is none.
+    """
+
+    def __init__(self, task: Task, weights: Mapping[str, float]) -> None:
+        if not weights:
+            raise UserError(f"an objective needs at least one reward with its weight (known: {', '.join(REWARDS)})")
+        for name, weight in weights.items():
+            if name not in REWARDS:
+                raise unknown("reward", name, REWARDS)
+            if not _finite(weight):
+                raise UserError(f"objective: the weight of '{name}' must be a finite number, not {weight!r}")
+        self._task = task
+        self.weights = dict(weights)
+        self.name = task.name  # type: ignore[misc]
+        self.score = task.score  # type: ignore[misc]
+
+    def loss_map(self, images: Tensor, scenes: SceneBatch) -> Tensor:
+        """What each pixel contributes to the loss, (B, 3, H, W) -> (B, H, W)."""
+        frame, source = Frame(images), Frame(scenes.images)
+        total = torch.zeros_like(frame.images[:, 0])
+        for name, weight in self.weights.items():
+            total = total - weight * REWARDS[name].map(frame, source, scenes)
+        return total
+
+    def loss(self, images: Tensor, scenes: SceneBatch) -> Tensor:
+        """The mean of :meth:`loss_map`, (B,)."""
+        return self.loss_map(images, scenes).mean(dim=(1, 2))
+
+    def metrics(self, images: Tensor, scenes: SceneBatch) -> dict[str, Tensor]:
+        """Those of the task."""
+        return self._task.metrics(images, scenes)
+
+
+def table() -> list[dict[str, Any]]:
+    """Everything the reward terms declare, a JSON-able row a term."""
+    return [
+        {
+            "name": term.name,
+            "low": round(term.low, 3),
+            "high": term.high,
+            "uses": term.uses,
+            "description": term.description,
+            "reference": term.reference,
+        }
+        for term in REWARDS.values()
+    ]
+
+
+def _finite(weight: Any) -> bool:
+    return isinstance(weight, (int, float)) and not isinstance(weight, bool) and math.isfinite(weight)
