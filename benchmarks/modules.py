@@ -67,8 +67,8 @@ def forward_backward(pipeline: Pipeline, images: Tensor, params: Tensor) -> None
 PASSES = {"forward": forward, "forward+backward": forward_backward}
 
 
-def take_turns(jobs: dict[str, Callable[[], object]], seconds: float = 6.0) -> dict[str, dict[str, float]]:
-    """Median and range of each job in milliseconds: 3 to 15 rounds, as many as fit ``seconds``."""
+def take_turns(jobs: dict[str, Callable[[], object]], seconds: float = 3.0) -> dict[str, dict[str, float]]:
+    """Median and range of each job in milliseconds: 2 to 15 rounds, as many as fit ``seconds``."""
     times: dict[str, list[float]] = {name: [] for name in jobs}
     started = None
     # The first round is the warm-up, and not counted.
@@ -78,7 +78,7 @@ def take_turns(jobs: dict[str, Callable[[], object]], seconds: float = 6.0) -> d
             job()
             times[name].append((time.perf_counter() - start) * 1000)
         started = started or time.perf_counter()
-        if len(times[name]) > 3 and time.perf_counter() - started > seconds:
+        if len(times[name]) > 2 and time.perf_counter() - started > seconds:
             break
     return {
         name: {"median": statistics.median(taken[1:]), "min": min(taken[1:]), "max": max(taken[1:])}

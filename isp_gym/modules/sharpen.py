@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from isp_gym.modules.base import Module, Parameter, per_image
+from isp_gym.modules.base import Module, Parameter
 from isp_gym.modules.blocks import clip_gradient
 
 
@@ -23,19 +23,19 @@ def sharpen(x: Tensor, factor: Tensor) -> Tensor:
         ``clip(f x + (1 - f) blur, 0, 1)``, (B, 3, H, W), where blur is the mean of 3x3 pixels, the centre counted five
         times; pixels of the border stay as they are.
     """
-    out: Tensor = _Sharpen.apply(x.contiguous(), per_image(factor))
-    return out
+    planes: Tensor = _Sharpen.apply(x.flatten(0, 1).contiguous(), factor.expand(-1, 3).reshape(-1, 1, 1))
+    return planes.view(x.shape)
 
 
 class _Sharpen(torch.autograd.Function):
-    """Computed as ``clip(x + (f - 1) detail, 0, 1)``, detail = x - blur; backward computes it again."""
+    """``clip(x + (f - 1) detail, 0, 1)`` of planes (n, H, W), detail = x - blur; backward computes the detail again."""
 
     @staticmethod
     def forward(ctx, x: Tensor, factor: Tensor) -> Tensor:
         ctx.save_for_backward(x, factor)
         out = torch.empty_like(x)
-        for images in _blocks(x):
-            torch.addcmul(x[images], _detail(x[images]), factor[images] - 1, out=out[images]).clamp_(0, 1)
+        for block in _blocks(x):
+            torch.addcmul(x[block], _detail(x[block]), factor[block] - 1, out=out[block]).clamp_(0, 1)
         return out
 
     @staticmethod
@@ -43,45 +43,45 @@ class _Sharpen(torch.autograd.Function):
     def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor]:
         x, factor = ctx.saved_tensors
         grad_x, grad_factor = torch.empty_like(x), torch.empty_like(factor)
-        for images in _blocks(x):
-            detail, gain = _detail(x[images]), factor[images] - 1
-            inner = clip_gradient(grad[images], torch.addcmul(x[images], detail, gain))
-            grad_factor[images] = detail.mul_(inner).sum((1, 2, 3), keepdim=True)
-            torch.add(inner, _detail_adjoint(torch.mul(inner, gain, out=detail)), out=grad_x[images])
+        for block in _blocks(x):
+            detail, gain = _detail(x[block]), factor[block] - 1
+            inner = clip_gradient(grad[block], torch.addcmul(x[block], detail, gain))
+            grad_factor[block] = detail.mul_(inner).sum((1, 2), keepdim=True)
+            torch.add(inner, _detail_adjoint(torch.mul(inner, gain, out=detail)), out=grad_x[block])
         return grad_x, grad_factor
 
 
 def _blocks(x: Tensor) -> Iterator[slice]:
-    """A few images at a time: what fits a CPU's cache, or all of them elsewhere."""
+    """A few planes at a time: what fits a CPU's cache, or all of them elsewhere."""
     size = max(1, 2**18 // x[0].numel()) if x.device.type == "cpu" else len(x)
     return (slice(start, start + size) for start in range(0, len(x), size))
 
 
 def _detail(x: Tensor) -> Tensor:
-    """``x - blur`` = (9 x - box) / 13, zero on the border, of images (n, 3, H, W)."""
-    if min(x.shape[2:]) < 3:
+    """``x - blur`` = (9 x - box) / 13, zero on the border, of planes (n, H, W)."""
+    if min(x.shape[1:]) < 3:
         return torch.zeros_like(x)
-    flat, margin = x.flatten(1), x.shape[3] + 1
+    flat, margin = x.flatten(1), x.shape[2] + 1
     detail = torch.empty_like(x)
     centre = detail.view_as(flat)[:, margin:-margin]
-    torch.mul(flat[:, margin:-margin], 9, out=centre).sub_(_box(flat, x.shape[3])).div_(13)
+    torch.mul(flat[:, margin:-margin], 9, out=centre).sub_(_box(flat, x.shape[2])).div_(13)
     return _clear_border(detail)
 
 
 def _detail_adjoint(grad: Tensor) -> Tensor:
-    """What the gradient (n, 3, H, W) in the detail gives in x; overwrites and returns it."""
-    if min(grad.shape[2:]) < 3:
+    """What the gradient (n, H, W) in the detail gives in x; overwrites and returns it."""
+    if min(grad.shape[1:]) < 3:
         return grad.zero_()
-    flat, margin = _clear_border(grad).view(len(grad), -1), grad.shape[3] + 1
-    box = _box(F.pad(flat, (margin, margin)), grad.shape[3])
+    flat, margin = _clear_border(grad).view(len(grad), -1), grad.shape[2] + 1
+    box = _box(F.pad(flat, (margin, margin)), grad.shape[2])
     flat.mul_(9).sub_(box).div_(13)
     return grad
 
 
 def _box(flat: Tensor, width: int) -> Tensor:
-    """Sums over 3x3 pixels of images in one row each, (n, M) -> (n, M - 2 W - 2).
+    """Sums over 3x3 pixels of planes in one row each, (n, HW) -> (n, HW - 2 W - 2).
 
-    One long run of memory is faster than many short ones; sums across the edge of an image are of no use, but they
+    One long run of memory is faster than many short ones; sums across the edge of a plane are of no use, but they
     only ever land on its border, or find zeros there.
     """
     rows = (flat[:, :-2] + flat[:, 1:-1]).add_(flat[:, 2:])
