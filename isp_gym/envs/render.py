@@ -16,7 +16,7 @@ Frame = NDArray[np.uint8]
 _SIDE = 224  # least height of an image in the picture, pixels
 _LINE = 18  # height of a line of text
 _LINES = 11  # a heading and the ten modules of the longest pipeline
-_TITLES = ("input", "now", "target")
+_TITLES = ("input (linear)", "now", "target")
 
 
 def draw(images: Sequence[Tensor], heading: str, lines: Sequence[str]) -> Frame:
