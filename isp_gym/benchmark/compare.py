@@ -19,6 +19,7 @@ from isp_gym.benchmark.config import CompareConfig
 from isp_gym.benchmark.jobs import run_all
 from isp_gym.benchmark.report import write_report
 from isp_gym.benchmark.run import write_png
+from isp_gym.data import SPLITS
 from isp_gym.errors import UserError
 
 MARK = "results.json"
@@ -47,6 +48,8 @@ def compare(
     """
     console = console or Console()
     _check_out(out)
+    for split in SPLITS:
+        config.setting(split).load_scenes()  # an unreadable image is found now, not in the middle of the work
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

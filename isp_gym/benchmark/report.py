@@ -93,7 +93,7 @@ def _gallery(rows: Sequence[dict[str, Any]], config: dict[str, Any], folder: Pat
     gallery = []
     for i, scene in enumerate(rows[0]["scenes"][: config["pictures"]]):
         source = _inline(folder / "scenes" / f"test-{i}-input.png")
-        pictures = [{"title": "input", "src": source}, {"title": "input, x8", "src": source, "brighten": True}]
+        pictures: list[dict[str, Any]] = [{"title": "input, 8x brighter", "src": source, "brighten": True}]
         for row in shown:
             picture = folder / "runs" / row["agent"] / f"seed-{row['seed']}" / f"test-{i}.png"
             value = row["scenes"][i][score]

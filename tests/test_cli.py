@@ -1,0 +1,85 @@
+import json
+import sys
+
+import pytest
+
+from isp_gym.cli import main
+
+CONFIG = """
+image_size: 16
+scenes: {train: 4, validation: 2, test: 2}
+budget: 16
+seeds: [0]
+agents: {input: {}, random: {scenes_per_candidate: 4}}
+"""
+
+
+@pytest.fixture
+def cli(tmp_path, monkeypatch, capfd):
+    """Runs ``isp-gym ARGS`` in an empty folder; returns exit code, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "c.yaml").write_text(CONFIG)
+
+    def run(*args: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["isp-gym", *args])
+        with pytest.raises(SystemExit) as end:
+            main()
+        captured = capfd.readouterr()
+        return int(end.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+def test_compare_prints_the_table_and_where_the_report_is(cli, tmp_path):
+    code, out, _ = cli("compare", "--config", "c.yaml", "--out", "runs/x", "budget=8")
+    assert code == 0
+    assert "PSNR" in out and "random" in out and "runs/x/report.html" in out
+    results = json.loads((tmp_path / "runs/x/results.json").read_text())
+    assert [row["task_evaluations"] for row in results["rows"]] == [0, 8]
+
+
+def test_compare_json_is_the_last_line(cli):
+    code, out, _ = cli("compare", "--config", "c.yaml", "--out", "x", "--seeds", "2", "--json")
+    assert code == 0
+    assert len(json.loads(out.splitlines()[-1])["rows"]) == 4
+
+
+@pytest.mark.parametrize("command", ["envs", "modules", "agents", "data"])
+def test_tables(cli, command):
+    code, out, _ = cli(command)
+    assert code == 0 and len(out.splitlines()) > 4
+    code, out, _ = cli(command, "--json")
+    assert code == 0 and json.loads(out)["rows"]
+
+
+@pytest.mark.parametrize(
+    ("args", "named"),
+    [
+        (["data=folder:/no/such/photos"], "/no/such/photos"),
+        (["data=folder:photos"], "broken.png"),
+        (["agents.posips={}"], "posips"),
+        (["modules=[gama]"], "gama"),
+        (["task=tracking"], "tracking"),
+        (["buget=3"], "buget"),
+        (["bank=fast"], "fast"),
+        (["agents.posisp.momentum=1"], "momentum"),
+        (["agents.x.agent=nowhere:Agent"], "nowhere"),
+        (["--config", "none.yaml"], "none.yaml"),
+    ],
+)
+def test_bad_input_is_one_line_with_code_2_and_nothing_written(cli, tmp_path, args, named):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for name in ("a.png", "b.png", "broken.png", "d.png"):
+        (photos / name).write_text(f"this is no image {name}")
+    code, out, err = cli("compare", "--config", "c.yaml", "--out", "new", *args)
+    assert code == 2
+    if named == "broken.png":  # which of the four is read first is a matter of their digests
+        named = ".png"
+    assert len(err.splitlines()) == 1 and named in err and "Traceback" not in out + err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c.yaml", "photos"]
+
+
+def test_unknown_option_is_code_2(cli):
+    code, _, err = cli("compare", "--config", "c.yaml", "--colour", "red")
+    assert code == 2 and "--colour" in err
