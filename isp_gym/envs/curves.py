@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 #: Names of the three channels of an action, in order.
@@ -14,11 +15,8 @@ def physical_curves(curves: Tensor) -> Tensor:
     The ranges are log-symmetric round the identity, so that 0 changes nothing and noise of mean 0 favours neither
     brighter nor darker.
     """
-    scaled = curves.clone()
-    scaled[..., 1, :, :] *= 0.5
-    out = scaled.exp2()
-    out[..., 2, :, :] = 0.1 * curves[..., 2, :, :]
-    return out
+    gamma, alpha, beta = curves.unbind(-3)
+    return torch.stack([gamma.exp2(), (0.5 * alpha).exp2(), 0.1 * beta], dim=-3)
 
 
 def apply_curves(images: Tensor, curves: Tensor) -> Tensor:

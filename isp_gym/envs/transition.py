@@ -51,8 +51,10 @@ class Transition:
     def initial_loss(self, scenes: SceneBatch) -> Tensor:
         """L(in) of each scene, (B,): computed once a scene, outside the budget."""
         indices = list(scenes.indices)
-        if self._initial_losses[indices].isnan().any():
-            self._initial_losses[indices] = self.task.loss(scenes.images, scenes).cpu()
+        unknown = [i for i in dict.fromkeys(indices) if self._initial_losses[i].isnan()]
+        if unknown:
+            new = self.scenes.batch(unknown)
+            self._initial_losses[unknown] = self.task.loss(new.images, new).cpu()
         return self._initial_losses[indices].to(scenes.images.device)
 
     def loss(self, images: Tensor, scenes: SceneBatch) -> Tensor:
@@ -67,7 +69,9 @@ class Transition:
     @torch.no_grad()
     def initial_loss_map(self, scenes: SceneBatch) -> Tensor:
         """L(in) pixel by pixel, (B, H, W), outside the budget; only for an :class:`isp_gym.rewards.Objective`."""
-        return self._objective().loss_map(scenes.images, scenes)
+        losses = self._objective().loss_map(scenes.images, scenes)
+        self._initial_losses[list(scenes.indices)] = losses.mean(dim=(1, 2)).cpu()
+        return losses
 
     def loss_map(self, images: Tensor, scenes: SceneBatch) -> Tensor:
         """L(out) pixel by pixel, (B, H, W), whose mean is :meth:`loss`; counted in the budget.
