@@ -1,6 +1,7 @@
 """What every registered environment must do, for all of them."""
 
 import copy
+import json
 import pickle
 import warnings
 
@@ -169,3 +170,40 @@ def test_sealed_split_cannot_be_made(env_id, make):
 def test_a_wrong_option_is_named(env_id, options, message, make):
     with pytest.raises(UserError, match=message):
         make(env_id, **options)
+
+
+class TestTable:
+    def test_a_row_an_id(self):
+        rows = isp_gym.envs.environment_table()
+        assert sorted(row["id"] for row in rows) == IDS
+        assert json.loads(json.dumps(rows)) == rows
+
+    def test_spaces_are_those_of_the_defaults(self):
+        rows = {row["id"]: row for row in isp_gym.envs.environment_table()}
+        assert rows["ISP/Sequence-v0"]["observation"] == "Box(0, 1, (3, 64, 64))"
+        assert "MultiDiscrete(10 of 11)" in rows["ISP/Sequence-v0"]["action"]
+        assert rows["ISP/StepwiseDiscrete-v0"]["action"] == "Discrete(136)"
+        assert rows["ISP/StepwiseMultiDiscrete-v0"]["action"] == "MultiDiscrete(1 of 11, 27 of 5)"
+
+
+@every_id
+def test_action_masks_are_in_step_with_info(env_id, make, make_vec):
+    env, vector = make(env_id), make_vec(env_id, 2)
+    _, info = env.reset(seed=0)
+    _, infos = vector.reset(seed=0)
+    assert ("action_mask" in info) == (not env_id.startswith("ISP/PixelCurve"))
+    if "action_mask" in info:
+        assert info["action_mask"].dtype == np.int8
+        assert env.unwrapped.action_masks().dtype == bool
+        np.testing.assert_array_equal(info["action_mask"], env.unwrapped.action_masks())
+        np.testing.assert_array_equal(infos["action_mask"], vector.unwrapped.action_masks())
+
+
+@pytest.mark.parametrize("family", ["Sequence", "Stepwise"])
+def test_typed_order_closes_what_the_light_forbids(family, make):
+    free, typed = make(f"ISP/{family}-v0"), make(f"ISP/{family}-v0", order="typed")
+    masks = [env.reset(seed=0)[1]["action_mask"] for env in (free, typed)]
+    assert masks[0].all()
+    assert 1 < masks[1].sum() < masks[0].sum()
+    with pytest.raises(UserError, match="typed"):
+        make(f"ISP/{family}-v0", order="type")

@@ -1,0 +1,58 @@
+import pytest
+import torch
+
+from isp_gym.data import load_scenes
+from isp_gym.envs.setting import Setting
+from isp_gym.errors import UserError
+from isp_gym.rewards import Objective
+from isp_gym.tasks import Enhancement
+from isp_gym.testing import check_task
+
+SCENES = load_scenes(count=4, image_size=32)
+BATCH = SCENES.batch(range(4))
+IMAGES = (BATCH.images * 5).clamp(0, 1)
+
+
+def objective(**weights):
+    return Objective(Enhancement(), weights)
+
+
+def test_it_is_a_task():
+    check_task(objective(gradient=1.0, entropy=0.5, eme=0.5, exposedness=1, gray_world=1, anchor=0.2), SCENES)
+
+
+def test_loss_is_minus_the_weighted_sum():
+    alone = [objective(**{name: 1.0}).loss(IMAGES, BATCH) for name in ("entropy", "anchor")]
+    torch.testing.assert_close(objective(entropy=2.0, anchor=-0.5).loss(IMAGES, BATCH), 2 * alone[0] - 0.5 * alone[1])
+
+
+def test_loss_is_the_mean_of_its_map():
+    made = objective(gradient=1.0, gray_world=1.0)
+    assert made.loss_map(IMAGES, BATCH).shape == (4, 32, 32)
+    torch.testing.assert_close(made.loss(IMAGES, BATCH), made.loss_map(IMAGES, BATCH).mean(dim=(1, 2)))
+
+
+def test_fidelity_is_the_enhancement_task():
+    torch.testing.assert_close(objective(fidelity=1.0).loss(IMAGES, BATCH), Enhancement().loss(IMAGES, BATCH))
+
+
+def test_metrics_stay_those_of_the_task():
+    made = objective(entropy=1.0)
+    assert (made.name, made.score) == ("enhancement", "psnr")
+    expected = Enhancement().metrics(IMAGES, BATCH)
+    assert all(torch.equal(value, expected[key]) for key, value in made.metrics(IMAGES, BATCH).items())
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({"entropie": 1.0}, "entropy"),
+        ({"entropy": float("nan")}, "finite"),
+        ({"entropy": "much"}, "finite"),
+        ({"entropy": True}, "finite"),
+        ({}, "at least one"),
+    ],
+)
+def test_a_missing_or_senseless_reward_is_an_error_not_a_silent_change(weights, message):
+    with pytest.raises(UserError, match=message):
+        Setting.of({"objective": weights})
