@@ -4,11 +4,16 @@ A formula of a dozen tensor operations reads and writes its image a dozen times.
 intermediate values never leave the cache, and the backward pass computes them again rather than have them stored.
 """
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+
+BLOCK = 2**17
+"""Pixels worth taking at once: a dozen such buffers fit the cache, and an operation outweighs its call."""
 
 Forward = Callable[[Tensor, Tensor, Tensor], object]
 Backward = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -57,13 +62,15 @@ class _Pointwise(torch.autograd.Function):
 
 
 def _blocks(pixels: Tensor) -> Iterator[tuple[slice, slice]]:
-    """Slices of the images and pixels of (B, 3, N): blocks that fit a CPU's cache; elsewhere all at once."""
+    """Slices of the images and pixels of (B, 3, N)."""
     count, _, size = pixels.shape
-    block = 2**16 if pixels.device.type == "cpu" else max(1, count * size)
-    step = max(1, block // max(1, size))
-    for image in range(0, count, step):
-        for start in range(0, size, block):
-            yield slice(image, image + step), slice(start, start + block)
+    return product(spans(count, size, pixels), spans(size, 1, pixels))
+
+
+def spans(count: int, pixels: int, x: Tensor) -> Iterator[slice]:
+    """Slices of ``count`` items of ``pixels`` pixels each: BLOCK pixels at a time, or off the CPU all at once."""
+    step = max(1, BLOCK // max(1, pixels)) if x.device.type == "cpu" else max(1, count)
+    return (slice(start, min(start + step, count)) for start in range(0, count, step))
 
 
 def clip_gradient(grad: Tensor, x: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
@@ -77,6 +84,18 @@ def clip_gradient(grad: Tensor, x: Tensor, low: float = 0.0, high: float = 1.0) 
 def gradient_above(grad: Tensor, x: Tensor, threshold: float) -> Tensor:
     """``grad`` where x > threshold, else 0, in one pass."""
     return torch.ops.aten.threshold_backward(grad, x, threshold)
+
+
+def power_buffer(shape: Sequence[int], like: Tensor) -> tuple[Tensor, Tensor]:
+    """A buffer to take ``exp2_`` of as a whole, and a view of its first elements in ``shape``.
+
+    The last few elements of a tensor that do not fill a vector register go another way through ``exp2``, and differ in
+    the last bit. With room to spare no element of the view is one of them, and an image's result does not depend on
+    how many others are in the batch.
+    """
+    size = math.prod(shape)
+    whole = like.new_empty(-(-size // 4096) * 4096)
+    return whole, whole[:size].view(*shape)
 
 
 def total(a: Tensor, b: Tensor) -> Tensor:

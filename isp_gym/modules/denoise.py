@@ -13,7 +13,6 @@ with circular borders. This is where an ISP spends its time, hence three savings
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
@@ -21,6 +20,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from isp_gym.modules.base import Module, Parameter, mix, per_image
+from isp_gym.modules.blocks import power_buffer, spans
 
 SEARCH = 5
 PATCH = 2
@@ -51,7 +51,7 @@ class _NonLocalMeans(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, h: Tensor) -> Tensor:
         total = x.new_empty(len(x), 4, *x.shape[2:])
-        for images in _image_blocks(x):
+        for images in spans(len(x), x[0, 0].numel(), x):
             _last_to_first(total, images).copy_(_forward(_batch_last(x[images]), h[images]))
         mean, norm = total[:, :3] / total[:, 3:], total[:, 3:].clone()
         ctx.save_for_backward(x, h, mean, norm)
@@ -62,7 +62,7 @@ class _NonLocalMeans(torch.autograd.Function):
     def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor]:
         x, h, mean, norm = ctx.saved_tensors
         grad_x, grad_h = torch.empty_like(x), torch.empty_like(h)
-        for images in _image_blocks(x):
+        for images in spans(len(x), x[0, 0].numel(), x):
             # Of total and norm, seen as a fourth channel.
             share = grad[images] / norm[images]
             share = torch.cat([share, -(share * mean[images]).sum(1, keepdim=True)], 1)
@@ -78,7 +78,7 @@ def _forward(x: Tensor, h: Tensor) -> Tensor:
     values = _wrap(torch.cat([x, torch.ones_like(x[:1])]), SEARCH)
     total = torch.zeros_like(values)
     rate = _rate(h, width)
-    for rows in _row_blocks(x):
+    for rows in spans(height, width * len(h), x):
         weights = _Weights(guide, rows, rate)
         here = _window(rows, width, SEARCH)
         for shift in HALF:
@@ -99,7 +99,7 @@ def _backward(x: Tensor, h: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
     grad_values, grad_guide = torch.zeros_like(values[:3]), torch.zeros_like(guide)
     grad_rate = x.new_zeros(count)
     rate = _rate(h, width)
-    for rows in _row_blocks(x):
+    for rows in spans(height, width * len(h), x):
         weights = _Weights(guide, rows, rate)
         spread = _Box(x.new_zeros(rows.stop - rows.start + 4 * PATCH, width + 4 * PATCH, count))
         inner = spread.source[2 * PATCH : -2 * PATCH, 2 * PATCH : -2 * PATCH]
@@ -154,7 +154,7 @@ class _Weights:
         self._box = _Box(torch.empty_like(self.difference))
         self.inverse = torch.empty_like(self._box.result)
         self.distance = torch.empty_like(self._box.result)
-        self.result = torch.empty_like(self._box.result)
+        self._whole, self.result = power_buffer(self._box.result.shape, guide)
 
     def __call__(self, shift: tuple[int, int]) -> Tensor:
         there = self._guide[_window(self._rows, self._width, REACH, shift, PATCH)]
@@ -164,7 +164,9 @@ class _Weights:
         # A reciprocal root and a product are faster than a root, and a power of two than one of e.
         torch.rsqrt(square, out=self.inverse)
         torch.mul(square, self.inverse, out=self.distance)
-        return torch.mul(self.distance, self._rate, out=self.result).exp2_()
+        torch.mul(self.distance, self._rate, out=self.result)
+        self._whole.exp2_()
+        return self.result
 
 
 class _Box:
@@ -236,24 +238,6 @@ def _batch_last(x: Tensor) -> Tensor:
 
 def _last_to_first(x: Tensor, images: slice) -> Tensor:
     return x[images].permute(1, 2, 3, 0)
-
-
-def _block_pixels(x: Tensor) -> int:
-    """Pixels that are worth taking at once: what fits a CPU's cache, or enough to fill an accelerator."""
-    return 2**17 if x.device.type == "cpu" else 2**24
-
-
-def _image_blocks(x: Tensor) -> Iterator[slice]:
-    """Slices of the batch (B, 3, H, W)."""
-    size = max(1, _block_pixels(x) // x[0, 0].numel())
-    return (slice(start, min(start + size, len(x))) for start in range(0, len(x), size))
-
-
-def _row_blocks(x: Tensor) -> Iterator[slice]:
-    """Slices of the rows of (3, H, W, n)."""
-    height = x.shape[1]
-    size = max(1, _block_pixels(x) // x[0, 0].numel())
-    return (slice(start, min(start + size, height)) for start in range(0, height, size))
 
 
 def graded(x: Tensor, strength: Tensor) -> Tensor:

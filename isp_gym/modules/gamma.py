@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from isp_gym.modules.base import Module, Parameter
-from isp_gym.modules.blocks import gradient_above, pointwise, total
+from isp_gym.modules.blocks import gradient_above, pointwise, power_buffer, total
 
 FLOOR = 1e-6
 
@@ -19,16 +19,22 @@ def gamma(x: Tensor, exponent: Tensor) -> Tensor:
 
 def _forward(x: Tensor, exponent: Tensor, out: Tensor) -> None:
     # Powers of two are half as expensive as a general power.
-    torch.clamp(x, min=FLOOR, out=out).log2_().mul_(exponent).exp2_()
+    whole, power = power_buffer(x.shape, x)
+    torch.clamp(x, min=FLOOR, out=power).log2_().mul_(exponent)
+    whole.exp2_()
+    out.copy_(power)
 
 
 def _backward(x: Tensor, exponent: Tensor, grad: Tensor, grad_x: Tensor) -> Tensor:
     base = x.clamp_min(FLOOR)
     log = base.log2()
-    scaled = (log * exponent).exp2_().mul_(grad)
-    torch.div(scaled, base, out=base).mul_(exponent)
+    whole, power = power_buffer(x.shape, x)
+    torch.mul(log, exponent, out=power)
+    whole.exp2_()
+    power.mul_(grad)
+    torch.div(power, base, out=base).mul_(exponent)
     grad_x.copy_(gradient_above(base, x, FLOOR))
-    return total(scaled, log) * math.log(2)
+    return total(power, log) * math.log(2)
 
 
 REFERENCE = Module(

@@ -1,6 +1,5 @@
 """Sharpening against a small blur."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
@@ -9,7 +8,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from isp_gym.modules.base import Module, Parameter
-from isp_gym.modules.blocks import clip_gradient
+from isp_gym.modules.blocks import clip_gradient, spans
 
 
 def sharpen(x: Tensor, factor: Tensor) -> Tensor:
@@ -34,7 +33,7 @@ class _Sharpen(torch.autograd.Function):
     def forward(ctx, x: Tensor, factor: Tensor) -> Tensor:
         ctx.save_for_backward(x, factor)
         out = torch.empty_like(x)
-        for block in _blocks(x):
+        for block in spans(len(x), x[0].numel(), x):
             torch.addcmul(x[block], _detail(x[block]), factor[block] - 1, out=out[block]).clamp_(0, 1)
         return out
 
@@ -43,7 +42,7 @@ class _Sharpen(torch.autograd.Function):
     def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor]:
         x, factor = ctx.saved_tensors
         grad_x, grad_factor = torch.empty_like(x), torch.empty_like(factor)
-        for block in _blocks(x):
+        for block in spans(len(x), x[0].numel(), x):
             detail, gain = _detail(x[block]), factor[block] - 1
             inner = clip_gradient(grad[block], torch.addcmul(x[block], detail, gain))
             grad_factor[block] = detail.mul_(inner).sum((1, 2), keepdim=True)
@@ -51,16 +50,8 @@ class _Sharpen(torch.autograd.Function):
         return grad_x, grad_factor
 
 
-def _blocks(x: Tensor) -> Iterator[slice]:
-    """A few planes at a time: what fits a CPU's cache, or all of them elsewhere."""
-    size = max(1, 2**18 // x[0].numel()) if x.device.type == "cpu" else len(x)
-    return (slice(start, start + size) for start in range(0, len(x), size))
-
-
 def _detail(x: Tensor) -> Tensor:
     """``x - blur`` = (9 x - box) / 13, zero on the border, of planes (n, H, W)."""
-    if min(x.shape[1:]) < 3:
-        return torch.zeros_like(x)
     flat, margin = x.flatten(1), x.shape[2] + 1
     detail = torch.empty_like(x)
     centre = detail.view_as(flat)[:, margin:-margin]
@@ -70,8 +61,6 @@ def _detail(x: Tensor) -> Tensor:
 
 def _detail_adjoint(grad: Tensor) -> Tensor:
     """What the gradient (n, H, W) in the detail gives in x; overwrites and returns it."""
-    if min(grad.shape[1:]) < 3:
-        return grad.zero_()
     flat, margin = _clear_border(grad).view(len(grad), -1), grad.shape[2] + 1
     box = _box(F.pad(flat, (margin, margin)), grad.shape[2])
     flat.mul_(9).sub_(box).div_(13)

@@ -81,7 +81,23 @@ class Family:
         module = find("stable", self.name)
         images = torch.rand(2, 3, 9, 8, generator=torch.Generator().manual_seed(2))
         images[0, :, :4] = images[0, :1, :4]
+        images[1, :, 5:] = 0.5 + 0.01 * images[1, :, 5:]
         torch.testing.assert_close(run(module, images, neutral(module, 2)), images, rtol=0, atol=2e-6)
+
+    def test_blocks_make_no_difference(self, module, monkeypatch):
+        """All images at once, some at a time, and parts of one."""
+        generator = torch.Generator().manual_seed(4)
+        images = torch.rand(3, 3, 19, 16, generator=generator, dtype=torch.float64)
+        params = torch.rand(3, len(module.parameters), generator=generator, dtype=torch.float64)
+        found = []
+        for pixels in (2**17, 19 * 16 * 2, 16 * 5):
+            monkeypatch.setattr("isp_gym.modules.blocks.BLOCK", pixels)
+            x, p = images.clone().requires_grad_(), params.clone().requires_grad_()
+            output = run(module, x, p)
+            found.append((output, *torch.autograd.grad(output.square().sum(), (x, p))))
+        for other in found[1:]:
+            for a, b in zip(found[0], other, strict=True):
+                torch.testing.assert_close(a, b)
 
     def test_declaration(self, module):
         assert module.name == self.name
@@ -163,19 +179,6 @@ class TestDenoise(Family):
         values = torch.tensor([[0.4]])
         moved = module.apply(images.roll((3, 5), (2, 3)), values)
         torch.testing.assert_close(moved, module.apply(images, values).roll((3, 5), (2, 3)))
-
-    def test_blocks_make_no_difference(self, module, monkeypatch):
-        images = torch.rand(3, 3, 19, 16, dtype=torch.float64)
-        params = torch.rand(3, 1, dtype=torch.float64)
-        found = []
-        for pixels in (2**17, 19 * 16 * 2, 16 * 5):
-            monkeypatch.setattr("isp_gym.modules.denoise._block_pixels", lambda x, pixels=pixels: pixels)
-            x, p = images.clone().requires_grad_(), params.clone().requires_grad_()
-            output = run(module, x, p)
-            found.append((output, *torch.autograd.grad(output.square().sum(), (x, p))))
-        for other in found[1:]:
-            for a, b in zip(found[0], other, strict=True):
-                torch.testing.assert_close(a, b)
 
 
 class TestTone(Family):
