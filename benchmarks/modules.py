@@ -185,15 +185,18 @@ def main() -> None:
         print(peak(name, which, int(count), int(size)))
         return
     shapes = QUICK_SHAPES if arguments.quick else SHAPES
-    result = {"machine": machine()}
-    result["memory"] = measure_memory(*shapes[-1])
-    result["mixed"] = measure_mixed(shapes)
-    result["speed"] = [
-        row for threads in ((1,) if arguments.quick else (1, 2)) for row in measure_speed(shapes, threads)
-    ]
     out = arguments.out or ROOT / "benchmarks" / "results" / f"modules{'-quick' if arguments.quick else ''}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n")
+    result: dict[str, Any] = {"machine": machine(), "speed": []}
+    stages: list[tuple[str, Callable[[], list[dict[str, Any]]]]] = [
+        ("memory", lambda: measure_memory(*shapes[-1])),
+        ("mixed", lambda: measure_mixed(shapes)),
+        *(("speed", lambda n=n: measure_speed(shapes, n)) for n in ((1,) if arguments.quick else (1, 2))),
+    ]
+    for name, stage in stages:
+        result[name] = result.get(name, []) + stage()
+        # After every stage, so that an interrupted run keeps what it has.
+        out.write_text(json.dumps(result, indent=1) + "\n")
     print(f"written to {out.relative_to(ROOT) if out.is_relative_to(ROOT) else out}")
 
 

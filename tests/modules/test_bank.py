@@ -101,7 +101,7 @@ def test_dtypes(bank, dtype):
     images, sequences, params = batch(bank)
     images = images.to(torch.bfloat16).to(dtype)
     output = bank(images, sequences, params)
-    assert output.dtype == dtype
+    assert output.dtype == bank.step(images, torch.ones(5, dtype=torch.int64), params).dtype == dtype
     expected = bank(images.float(), sequences, params)
     tolerance = 1e-3 if dtype == torch.float64 else 1e-2
     torch.testing.assert_close(output.float(), expected, rtol=tolerance, atol=tolerance)

@@ -81,8 +81,16 @@ class Family:
         module = find("stable", self.name)
         images = torch.rand(2, 3, 9, 8, generator=torch.Generator().manual_seed(2))
         images[0, :, :4] = images[0, :1, :4]
-        images[1, :, 5:] = 0.5 + 0.01 * images[1, :, 5:]
+        images[1] = 0.5 + 0.01 * images[1]
         torch.testing.assert_close(run(module, images, neutral(module, 2)), images, rtol=0, atol=2e-6)
+
+    @pytest.mark.parametrize("size", [(3, 3), (5, 7), (13, 11)])
+    def test_not_a_bit_depends_on_the_batch(self, module, size):
+        generator = torch.Generator().manual_seed(6)
+        images = torch.rand(5, 3, *size, generator=generator)
+        params = torch.rand(5, len(module.parameters), generator=generator)
+        alone = [run(module, images[i : i + 1], params[i : i + 1]) for i in range(5)]
+        assert torch.equal(run(module, images, params), torch.cat(alone))
 
     def test_blocks_make_no_difference(self, module, monkeypatch):
         """All images at once, some at a time, and parts of one."""
