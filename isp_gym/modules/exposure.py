@@ -1,5 +1,7 @@
 """Exposure: a gain in stops."""
 
+import math
+
 from torch import Tensor
 
 from isp_gym.modules.base import Module, Parameter, per_image
@@ -7,7 +9,7 @@ from isp_gym.modules.base import Module, Parameter, per_image
 
 def exposure(x: Tensor, ev: Tensor) -> Tensor:
     """Multiplies images (B, 3, H, W) by ``2**ev``, ev (B, 1) in stops."""
-    return x * per_image(ev.exp2())
+    return x * per_image((ev * math.log(2)).exp())
 
 
 REFERENCE = Module(
