@@ -40,9 +40,9 @@ def check_box(name: str, values: Any, shape: tuple[int, ...], low: float, device
     if tuple(tensor.shape) != shape:
         raise ValueError(f"'{name}' must have shape {shape}, not {tuple(tensor.shape)}")
     tensor = tensor.to(device, torch.float32)
-    bad = ~((tensor >= low) & (tensor <= 1))
-    if bad.any():
-        where = torch.nonzero(bad)[0].tolist()
+    least, most = tensor.aminmax()  # both NaN if anything is
+    if not (least >= low and most <= 1):
+        where = torch.nonzero(~((tensor >= low) & (tensor <= 1)))[0].tolist()
         value = float(tensor[tuple(where)])
         raise ValueError(f"'{name}' must lie in [{low:g}, 1]; lane {where[0]}, entry {where[1:]} is {value:g}")
     return tensor
@@ -79,6 +79,7 @@ def _tensor(name: str, values: Any) -> Tensor:
     if isinstance(values, Tensor):
         return values.detach()
     try:
-        return torch.as_tensor(np.array(values))
+        array = np.ascontiguousarray(values)
+        return torch.from_numpy(array if array.flags.writeable else array.copy()).reshape(np.shape(values))
     except (TypeError, ValueError) as error:
         raise ValueError(f"'{name}' must be numbers, not {values!r}") from error

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from isp_gym.data import SceneBatch
+from isp_gym.envs.scenes import put
 from isp_gym.envs.setting import Setting
 from isp_gym.envs.transition import Transition
 from isp_gym.envs.views import ActionView, Native
@@ -61,8 +62,9 @@ class Core(ABC):
             indices: The scene of each of them, (m,) int64, on the CPU.
         """
         self.indices[lanes] = indices
-        self.scenes = self.transition.scenes.batch(self.indices)
-        self._restart(lanes.to(self.setting.device), self.transition.scenes.batch(indices))
+        new = self.transition.scenes.batch(indices)
+        self.scenes = new if len(lanes) == self.num_lanes else put(self.scenes, lanes, new)
+        self._restart(lanes.to(self.setting.device), new)
 
     @abstractmethod
     def _restart(self, lanes: Tensor, scenes: SceneBatch) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from isp_gym.data import SceneBatch
+from isp_gym.envs.scenes import pick
 from isp_gym.envs.transition import Transition
 
 
@@ -81,5 +82,4 @@ class Ledger:
         lanes = torch.nonzero(where)[:, 0]
         if not len(lanes):
             return self._loss
-        shown = self.transition.scenes.batch([scenes.indices[lane] for lane in lanes.tolist()])
-        return self._loss.index_copy(0, lanes, score(images[lanes], shown))
+        return self._loss.index_copy(0, lanes, score(images.index_select(0, lanes), pick(scenes, lanes)))

@@ -80,8 +80,12 @@ class PipelineState:
         return cls(bank, typed, images, used, step, sequences, bank.neutral.to(images).repeat(n, 1))
 
     def restart(self, lanes: Tensor, images: Tensor) -> None:
-        """Begin anew in some lanes, (m,) int64, with ``images`` (m, 3, H, W)."""
-        self.images = self.images.index_copy(0, lanes, images)
+        """Begin anew in some lanes, (m,) int64, with ``images`` (m, 3, H, W).
+
+        The state's own images are written to. They may be the scenes' inputs themselves where no module has run, whose
+        rows the environment replaces by the same ``images``.
+        """
+        self.images.index_copy_(0, lanes, images)
         self.used[lanes] = False
         self.step[lanes] = 0
         self.sequences[lanes] = self.bank.end_token

@@ -50,10 +50,11 @@ class PixelCurveCore(Core):
         self.ledger = Ledger(transition, num_lanes, dense, setting.device, pixels)
         self._images = torch.zeros(num_lanes, *image.shape, device=setting.device)
         self._step = torch.zeros(num_lanes, dtype=torch.int64, device=setting.device)
+        self._no_tokens = torch.empty(num_lanes, 0, dtype=torch.bool, device=setting.device)
         self._means = torch.zeros(num_lanes, steps, len(CURVE_PARAMETERS), device=setting.device)
 
     def _restart(self, lanes: Tensor, scenes: SceneBatch) -> None:
-        self._images = self._images.index_copy(0, lanes, scenes.images)
+        self._images.index_copy_(0, lanes, scenes.images)
         self._step[lanes] = 0
         self.ledger.begin(lanes, scenes)
 
@@ -63,7 +64,7 @@ class PixelCurveCore(Core):
         images = self.transition.curve(self._images, actions["curves"])
         terminated = self._step + 1 >= self.steps
         payment = self.ledger.settle(images, self.scenes, torch.ones_like(terminated), terminated)
-        means = physical_curves(actions["curves"]).mean(dim=(2, 3))
+        means = actions["curves"].mean(dim=(2, 3))
         self._means[torch.arange(self.num_lanes, device=means.device), self._step] = means
         self._images, self._step = images, self._step + 1
         if not self.ledger.pixels:
@@ -82,12 +83,13 @@ class PixelCurveCore(Core):
 
     def token_mask(self) -> Tensor:
         """There are no modules: (n, 0)."""
-        return torch.ones(self.num_lanes, 0, dtype=torch.bool, device=self._images.device)
+        return self._no_tokens
 
     def describe(self, lane: int) -> list[str]:
-        """The mean curve of each step."""
-        means = self._means[lane, : int(self._step[lane])].tolist()
-        return [" ".join(f"{n} {v:.2f}" for n, v in zip(CURVE_PARAMETERS, row, strict=True)) for row in means]
+        """The mean curve of each step (geometric for gamma and alpha)."""
+        means = self._means[lane, : int(self._step[lane]), :, None, None]
+        rows = physical_curves(means).flatten(1).tolist()
+        return [" ".join(f"{n} {v:.2f}" for n, v in zip(CURVE_PARAMETERS, row, strict=True)) for row in rows]
 
 
 class PixelCurveEnv(ISPEnv):

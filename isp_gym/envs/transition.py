@@ -51,11 +51,13 @@ class Transition:
     def initial_loss(self, scenes: SceneBatch) -> Tensor:
         """L(in) of each scene, (B,): computed once a scene, outside the budget."""
         indices = list(scenes.indices)
-        unknown = [i for i in dict.fromkeys(indices) if self._initial_losses[i].isnan()]
-        if unknown:
+        losses = self._initial_losses[indices]
+        if losses.isnan().any():
+            unknown = sorted({i for i, loss in zip(indices, losses.tolist(), strict=True) if loss != loss})
             new = self.scenes.batch(unknown)
             self._initial_losses[unknown] = self.task.loss(new.images, new).cpu()
-        return self._initial_losses[indices].to(scenes.images.device)
+            losses = self._initial_losses[indices]
+        return losses.to(scenes.images.device)
 
     def loss(self, images: Tensor, scenes: SceneBatch) -> Tensor:
         """L(out) of each image, (B,), counted in the budget.

@@ -2,11 +2,10 @@
 
 import math
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from isp_gym.data import SceneBatch
-from isp_gym.rewards.base import Frame, RewardTerm
+from isp_gym.rewards.base import Frame, RewardTerm, blocks, spread
 
 BLOCK = 8
 _DARK = 1 / 255  # keeps black from being infinitely contrasty; bounds the measure at 20 log10(256) = 48 dB
@@ -23,9 +22,8 @@ class EME(RewardTerm):
 
     def map(self, frame: Frame, source: Frame, scenes: SceneBatch) -> Tensor:
         """(B, H, W) in [0, 1], the same all over a block."""
-        height, width = frame.smooth.shape[-2:]
-        brightest = F.max_pool2d(frame.smooth, BLOCK, ceil_mode=True)
-        darkest = -F.max_pool2d(-frame.smooth, BLOCK, ceil_mode=True)
-        contrast = ((brightest + _DARK) / (darkest + _DARK)).log()[:, 0] / math.log((1 + _DARK) / _DARK)
-        whole = contrast.repeat_interleave(BLOCK, 1).repeat_interleave(BLOCK, 2)
-        return whole[:, :height, :width]
+        tiles = blocks(frame.smooth, BLOCK)
+        across = tiles.amax(2), tiles.amin(2)
+        brightest, darkest = across[0].amax(3), across[1].amin(3)
+        contrast = ((brightest + _DARK) / (darkest + _DARK)).log() / math.log((1 + _DARK) / _DARK)
+        return spread(contrast, BLOCK, frame.smooth.shape)

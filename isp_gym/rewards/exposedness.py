@@ -1,10 +1,9 @@
 """Exposedness: neither too dark nor too bright, anywhere."""
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from isp_gym.data import SceneBatch
-from isp_gym.rewards.base import Frame, RewardTerm
+from isp_gym.rewards.base import Frame, RewardTerm, blocks, spread
 
 BLOCK = 16
 LEVEL = 0.6
@@ -21,7 +20,5 @@ class Exposedness(RewardTerm):
 
     def map(self, frame: Frame, source: Frame, scenes: SceneBatch) -> Tensor:
         """(B, H, W) in [-0.6, 0], the same all over a block."""
-        height, width = frame.smooth.shape[-2:]
-        level = F.avg_pool2d(frame.smooth, BLOCK, ceil_mode=True, count_include_pad=False)[:, 0]
-        whole = -(level - LEVEL).abs().repeat_interleave(BLOCK, 1).repeat_interleave(BLOCK, 2)
-        return whole[:, :height, :width]
+        level = blocks(frame.smooth, BLOCK).mean(dim=(2, 4))
+        return spread(-(level - LEVEL).abs(), BLOCK, frame.smooth.shape)

@@ -47,16 +47,25 @@ class Objective(Task):
                 raise UserError(f"objective: the weight of '{name}' must be a finite number, not {weight!r}")
         self._task = task
         self.weights = dict(weights)
+        self._source: tuple[Tensor | None, int, Frame] = (None, 0, Frame(torch.zeros(0, 3, 1, 1)))
         self.name = task.name  # type: ignore[misc]
         self.score = task.score  # type: ignore[misc]
 
     def loss_map(self, images: Tensor, scenes: SceneBatch) -> Tensor:
         """What each pixel contributes to the loss, (B, 3, H, W) -> (B, H, W)."""
-        frame, source = Frame(images), Frame(scenes.images)
+        frame, source = Frame(images), self._source_frame(scenes.images)
         total = torch.zeros_like(frame.images[:, 0])
         for name, weight in self.weights.items():
-            total = total - weight * REWARDS[name].map(frame, source, scenes)
+            total = total.sub(REWARDS[name].map(frame, source, scenes), alpha=weight)
         return total
+
+    def _source_frame(self, images: Tensor) -> Frame:
+        """Statistics of the inputs, kept for the next step of the same episodes."""
+        seen, version, frame = self._source
+        if seen is not images or version != images._version:
+            frame = Frame(images)
+            self._source = images, images._version, frame
+        return frame
 
     def loss(self, images: Tensor, scenes: SceneBatch) -> Tensor:
         """The mean of :meth:`loss_map`, (B,)."""

@@ -1,0 +1,30 @@
+import torch
+
+from isp_gym.data import load_scenes
+from isp_gym.envs.scenes import pick, put
+
+SCENES = load_scenes(count=6, image_size=16)
+
+
+def same(one, other):
+    return (
+        torch.equal(one.images, other.images)
+        and torch.equal(one.targets, other.targets)
+        and (one.ids, one.indices) == (other.ids, other.indices)
+    )
+
+
+def test_pick_is_the_batch_of_these():
+    assert same(pick(SCENES.batch([5, 0, 3]), torch.tensor([2, 0])), SCENES.batch([3, 5]))
+
+
+def test_put_replaces_rows_in_place():
+    batch = SCENES.batch([5, 0, 3])
+    changed = put(batch, torch.tensor([2, 0]), SCENES.batch([1, 4]))
+    assert same(changed, SCENES.batch([4, 0, 1]))
+    assert changed.images is batch.images
+
+
+def test_the_scene_set_is_out_of_reach():
+    put(SCENES.batch([0, 1]), torch.tensor([0]), SCENES.batch([2]))
+    assert same(SCENES.batch([0]), load_scenes(count=6, image_size=16).batch([0]))
