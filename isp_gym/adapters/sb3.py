@@ -7,6 +7,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -19,7 +20,8 @@ def to_sb3_vecenv(env: Any) -> VecEnv:
 
     Args:
         env: A vector environment from ``gymnasium.make_vec("ISP/StepwiseBox-v0", num_envs=n)`` or any other ``ISP`` id.
-            Stable-Baselines3 takes no dict actions: one that is made with them gets the family's ``box`` view.
+            Stable-Baselines3 takes no dict actions: for one that has them the
+            actions of this ``VecEnv`` are those of the family's ``box`` view.
 
     Returns:
         A ``VecEnv`` over ``env``. Images are floats in [0, 1] already: for a CNN policy use
@@ -33,8 +35,6 @@ def to_sb3_vecenv(env: Any) -> VecEnv:
         raise UserError(f"to_sb3_vecenv takes an ISP vector environment from gymnasium.make_vec, not {vector}")
     if vector.output != "numpy":
         raise UserError("Stable-Baselines3 takes numpy arrays: make the environment with output='numpy'")
-    if isinstance(vector.single_action_space, gym.spaces.Dict):
-        vector.use_actions("box")
     return _SB3VecEnv(vector)
 
 
@@ -43,7 +43,10 @@ class _SB3VecEnv(VecEnv):
         self.env = env
         self.render_mode = env.render_mode
         self._actions: NDArray = np.empty(0)
-        super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
+        native = isinstance(env.single_action_space, gym.spaces.Dict)
+        self._view = env.make_view("box") if native else None
+        space = env.single_action_space if self._view is None else self._view.space
+        super().__init__(env.num_envs, env.single_observation_space, space)
 
     def reset(self) -> Any:
         given = [seed for seed in self._seeds if seed is not None]
@@ -59,7 +62,10 @@ class _SB3VecEnv(VecEnv):
         self._actions = actions
 
     def step_wait(self) -> Any:
-        observations, rewards, terminated, truncated, info = self.env.step(self._actions)
+        actions: Any = self._actions
+        if self._view is not None:
+            actions = self._view.decode(actions, torch.from_numpy(self.env.action_masks()))
+        observations, rewards, terminated, truncated, info = self.env.step(actions)
         infos = [self._step_info(info, lane) for lane in range(self.num_envs)]
         return observations, rewards.astype(np.float32), terminated | truncated, infos
 

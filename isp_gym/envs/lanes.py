@@ -13,6 +13,7 @@ from isp_gym.envs.core import Core, Step
 from isp_gym.envs.episodes import Episodes
 from isp_gym.envs.render import Frame, draw
 from isp_gym.envs.setting import Setting
+from isp_gym.envs.views import ActionView
 from isp_gym.errors import UserError, unknown
 
 OUTPUTS = ("numpy", "torch")
@@ -46,13 +47,12 @@ class Lanes:
             raise UserError(f"num_envs must be at least 1, not {num_lanes}")
         if output not in OUTPUTS:
             raise unknown("output", output, OUTPUTS)
-        name = next(iter(core_class.views)) if actions is None else actions
         own = {key: options[key] for key in core_class.own_options if key in options}
         setting = Setting.of({key: value for key, value in options.items() if key not in own})
         self._bins = bins
         self._setting = setting
-        self._views = core_class.views
-        self.use_actions(name)
+        self._core_class = core_class
+        self.view = self.make_view(actions)
         self.transition = setting.make_transition()
         self.core = core_class(self.transition, num_lanes, setting, **own)
         self.episodes = Episodes(num_lanes)
@@ -60,15 +60,17 @@ class Lanes:
         self.rewards = torch.zeros(num_lanes)
         self.returns = torch.zeros(num_lanes)
 
-    def use_actions(self, name: str) -> None:
-        """Take the actions of another view.
+    def make_view(self, name: str | None) -> ActionView:
+        """An action view of the family, by default the native one.
 
         Raises:
             UserError: The family has no such view.
         """
-        if name not in self._views:
-            raise unknown("action view", name, self._views)
-        self.view = self._views[name](self._setting.make_bank(), self._setting, self._bins)
+        views = self._core_class.views
+        chosen = next(iter(views)) if name is None else name
+        if chosen not in views:
+            raise unknown("action view", chosen, views)
+        return views[chosen](self._setting.make_bank(), self._setting, self._bins)
 
     def seed(self, seeds: Iterable[int]) -> None:
         """Start the stream of scenes of every lane anew."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +65,19 @@ def environment_table() -> list[dict[str, Any]]:
     K = 10 modules, P = 27 parameters, images of 64x64 pixels.
     """
     return [_row(env) for env in REGISTRY]
+
+
+def environment_markdown(steps_per_second: Mapping[str, float]) -> str:
+    """The table of environments in Markdown.
+
+    Args:
+        steps_per_second: Measured speed by id.
+    """
+    lines = ["| id | observation | action | reward | steps/s |", "|---|---|---|---|---|"]
+    for row in environment_table():
+        cells = [f"`{row['id']}`", row["observation"], row["action"], row["reward"]]
+        lines.append(f"| {' | '.join(cells)} | {steps_per_second[row['id']]:,.0f} |")
+    return "\n".join(lines)
 
 
 def _row(registered: Registered) -> dict[str, Any]:

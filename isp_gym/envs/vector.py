@@ -17,6 +17,7 @@ from isp_gym.envs.core import Core
 from isp_gym.envs.lanes import Lanes, one_lane, to_output
 from isp_gym.envs.render import Frame
 from isp_gym.envs.transition import Transition
+from isp_gym.envs.views import ActionView
 
 
 class ISPVectorEnv(gym.vector.VectorEnv):
@@ -59,21 +60,17 @@ class ISPVectorEnv(gym.vector.VectorEnv):
         self._lanes = Lanes(self.core_class, num_envs, actions, bins, output, options)
         self.single_observation_space = self._lanes.core.single_observation_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self._take_space()
+        self.single_action_space = self._lanes.view.space
+        self.action_space = batch_space(self.single_action_space, num_envs)
         self._running = False
 
-    def _take_space(self) -> None:
-        self.single_action_space = self._lanes.view.space
-        self.action_space = batch_space(self.single_action_space, self.num_envs)
-
-    def use_actions(self, name: str) -> None:
-        """Take the actions of another view from here on.
+    def make_view(self, name: str) -> ActionView:
+        """Another view of the same actions, for adapters that translate them.
 
         Raises:
             UserError: The family has no such view.
         """
-        self._lanes.use_actions(name)
-        self._take_space()
+        return self._lanes.make_view(name)
 
     @property
     def transition(self) -> Transition:

@@ -82,3 +82,40 @@ def test_box_actions_choose_the_best_that_is_allowed():
     native = view.decode(actions, mask)
     assert native["module"].tolist() == [3, 7]
     assert not native["params"].any()
+
+
+def test_the_environment_itself_stays_as_it_was():
+    vec = vector("ISP/Stepwise-v0")
+    to_sb3_vecenv(vec)
+    assert isinstance(vec.single_action_space, gym.spaces.Dict)
+    vec.reset(seed=0)
+    vec.step(vec.action_space.sample())
+
+
+def test_native_and_box_ids_do_the_same():
+    rewards = []
+    for env_id in ("ISP/Stepwise-v0", "ISP/StepwiseBox-v0"):
+        env = to_sb3_vecenv(vector(env_id))
+        env.seed(0)
+        env.reset()
+        rng = np.random.default_rng(0)
+        rewards.append([env.step(random_actions(env, rng))[1] for _ in range(8)])
+    np.testing.assert_array_equal(*rewards)
+
+
+def test_frames_of_all_lanes():
+    env = to_sb3_vecenv(vector("ISP/Sequence-v0", render_mode="rgb_array"))
+    env.reset()
+    assert [image.dtype for image in env.get_images()] == [np.uint8] * 3
+
+
+def test_scene_option_and_reset_infos():
+    env = to_sb3_vecenv(vector("ISP/Sequence-v0"))
+    env.set_options({"scene": 4})
+    env.reset()
+    assert [info["scene"] for info in env.reset_infos] == [4, 4, 4]
+
+
+def test_tensors_are_refused():
+    with pytest.raises(UserError, match="numpy"):
+        to_sb3_vecenv(vector("ISP/Sequence-v0", output="torch"))
