@@ -79,8 +79,8 @@ class Core(ABC):
         """
 
     @abstractmethod
-    def observe(self) -> Observation:
-        """What each lane sees now; finished lanes see their final image."""
+    def observe(self, lanes: Tensor | slice = slice(None)) -> Observation:
+        """What ``lanes``, by default all, see now; finished lanes see their final image."""
 
     @abstractmethod
     def images(self) -> Tensor:

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from isp_gym.budget import BudgetExhausted
 from isp_gym.data import SceneBatch
 from isp_gym.envs.scenes import pick
 from isp_gym.envs.transition import Transition
+
+_CACHE = 2**20  # numbers; four megabytes
 
 
 @dataclass(frozen=True)
@@ -82,4 +85,13 @@ class Ledger:
         lanes = torch.nonzero(where)[:, 0]
         if not len(lanes):
             return self._loss
-        return self._loss.index_copy(0, lanes, score(images.index_select(0, lanes), pick(scenes, lanes)))
+        if len(lanes) > self.transition.budget.remaining:
+            raise BudgetExhausted(f"{len(lanes)} task evaluations asked for, {self.transition.budget.remaining} left")
+        loss = self._loss.clone()
+        for part in lanes.split(self._part(images)):
+            loss[part] = score(images.index_select(0, part), pick(scenes, part))
+        return loss
+
+    def _part(self, images: Tensor) -> int:
+        """Images to score at a time: on the CPU as many as stay in its cache while they are copied together."""
+        return len(images) if images.is_cuda else max(1, _CACHE // images[0].numel())

@@ -91,9 +91,10 @@ class PipelineState:
         self.sequences[lanes] = self.bank.end_token
         self.params[lanes] = self.bank.neutral.to(self.params)
 
-    def observe(self) -> dict[str, Tensor]:
-        """The observation of each lane, as fresh tensors."""
-        return {"image": self.images.clamp(0, 1), "used": self.used.to(torch.int8), "step": self.step.clone()}
+    def observe(self, lanes: Tensor | slice = slice(None)) -> dict[str, Tensor]:
+        """The observation of ``lanes``, by default of all, as fresh tensors."""
+        used, step = self.used[lanes].to(torch.int8), self.step[lanes].clone()
+        return {"image": self.images[lanes].clamp(0, 1), "used": used, "step": step}
 
     def token_mask(self) -> Tensor:
         """Which tokens may be chosen, (n, K + 1) bool."""

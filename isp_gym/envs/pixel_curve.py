@@ -73,9 +73,9 @@ class PixelCurveCore(Core):
         info = {"loss": loss, "penalty": payment.penalty, "reward_map": payment.rewards}
         return Step(rewards, terminated, info)
 
-    def observe(self) -> dict[str, Tensor]:
+    def observe(self, lanes: Tensor | slice = slice(None)) -> dict[str, Tensor]:
         """Image and step."""
-        return {"image": self._images.clamp(0, 1), "step": self._step.clone()}
+        return {"image": self._images[lanes].clamp(0, 1), "step": self._step[lanes].clone()}
 
     def images(self) -> Tensor:
         """The images so far."""

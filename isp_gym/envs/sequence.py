@@ -51,9 +51,9 @@ class SequenceCore(Core):
         }
         return Step(outcome.reward, torch.ones_like(lengths, dtype=torch.bool), info)
 
-    def observe(self) -> Tensor:
+    def observe(self, lanes: Tensor | slice = slice(None)) -> Tensor:
         """The images, clipped to [0, 1]."""
-        return self.state.images.clamp(0, 1)
+        return self.state.images[lanes].clamp(0, 1)
 
     def images(self) -> Tensor:
         """The input before the action, the output after it."""

@@ -104,9 +104,9 @@ class StepwiseCore(Core):
         }
         return Step(payment.rewards, terminated, info)
 
-    def observe(self) -> dict[str, Tensor]:
+    def observe(self, lanes: Tensor | slice = slice(None)) -> dict[str, Tensor]:
         """Image clipped to [0, 1], used modules, step."""
-        return self.state.observe()
+        return self.state.observe(lanes)
 
     def images(self) -> Tensor:
         """The images so far."""

@@ -142,12 +142,14 @@ class ISPVectorEnv(gym.vector.VectorEnv):
         return self._observe(), self._out(rewards), *ends, self._out(info) | final
 
     def _final(self, ended: Tensor, info: dict[str, Tensor]) -> dict[str, Any]:
-        last = self._observe()
-        if self.output == "numpy":
-            lanes = np.full(self.num_envs, None, dtype=object)
-            for lane in torch.nonzero(ended)[:, 0].tolist():
-                lanes[lane] = one_lane(last, lane)
-            last = lanes
+        if self.output == "torch":
+            last = self._observe()
+        else:
+            lanes = torch.nonzero(ended)[:, 0]
+            seen = self._out(self._lanes.core.observe(lanes))
+            last = np.full(self.num_envs, None, dtype=object)
+            for row, lane in enumerate(lanes.tolist()):
+                last[lane] = one_lane(seen, row)
         return {
             "final_obs": last,
             "_final_obs": self._out(ended.clone()),
