@@ -7,7 +7,7 @@ from torch import Tensor
 BASELINES = ("none", "batch", "image")
 
 
-def advantages(rewards: Tensor, baseline: str) -> Tensor:
+def advantages(rewards: Tensor, baseline: str, normalise: bool = False) -> Tensor:
     """What each sequence earned more than was to be expected.
 
     Args:
@@ -15,12 +15,17 @@ def advantages(rewards: Tensor, baseline: str) -> Tensor:
         baseline: ``"none"``: the reward itself; ``"batch"``: less the mean of all the others in the batch
             (leave-one-out, Kool et al. 2019); ``"image"``: less the mean of the others on the same image, which takes
             the differences between images, most of the reward's variance, out of the signal.
+        normalise: Divide each image's advantages by the standard deviation of its rewards, (Shao et al. 2024, GRPO).
 
     Returns:
         (N, G).
     """
-    if baseline == "none":
-        return rewards
+    gain = rewards if baseline == "none" else _leave_one_out(rewards, baseline)
+    # Where all sequences on an image earn the same there is nothing to learn, and nothing to divide by.
+    return gain / (rewards.std(1, keepdim=True) + 1e-6) if normalise else gain
+
+
+def _leave_one_out(rewards: Tensor, baseline: str) -> Tensor:
     pool = rewards.reshape(1, -1) if baseline == "batch" else rewards
     others = (pool.sum(1, keepdim=True) - pool) / (pool.shape[1] - 1)
     return (pool - others).reshape(rewards.shape)

@@ -35,11 +35,11 @@ class POSISP:
         self.policy: SequencePolicy
         self.predictor: ParameterPredictor
 
-    def build(self, bank: Bank, max_length: int, neutral: bool = True) -> None:
-        """Make fresh networks for a bank."""
+    def build(self, bank: Bank, max_length: int, released: bool = False) -> None:
+        """Make fresh networks for a bank; ``released`` ones start and see the image as in the authors' release."""
         self.bank = bank
         self.policy = SequencePolicy(bank.num_modules, max_length)
-        self.predictor = ParameterPredictor(bank.num_params, bank.neutral if neutral else None)
+        self.predictor = ParameterPredictor(bank.num_params, None if released else bank.neutral, linear_input=released)
 
     def train(self, training: Training) -> None:
         """Learn until the budget of task evaluations is spent."""
@@ -98,7 +98,7 @@ class POSISP:
             state = torch.load(path, map_location="cpu", weights_only=True)["agent_model"]
             policy, predictor = _split_released(state)
             agent = cls()
-            agent.build(get_bank("reference"), policy["step_embed.weight"].shape[0] - 1, neutral=False)
+            agent.build(get_bank("reference"), policy["step_embed.weight"].shape[0] - 1, released=True)
             agent.policy.load_state_dict(policy)
             agent.predictor.load_state_dict(predictor)
         except Exception as error:

@@ -16,17 +16,22 @@ class ParameterPredictor(nn.Module):
 
     The image is average-pooled to 64x64; five stride-2 convolutions; average and maximum over the remaining pixels; a
     head of four linear layers; ``(tanh(z) + 1) / 2``. It costs 13.4 M multiply-adds whatever the size of the image.
+    The published network sees the linear image. Dark RAW then gives it inputs near zero; ours sees ``x ** (1 / 2.2)``.
 
     Args:
         num_params: P, parameters of the bank.
         neutral: Normalised parameters to start from, (P,), usually ``bank.neutral``; ``None`` leaves the last layer at
             its random initial values. A predictor that starts at the modules' identities starts from the input image,
             not from the arbitrary image in the middle of every range.
+        linear_input: See the linear image, as published.
         width: Channels of the first convolution; 32 as published (0.53 M parameters).
     """
 
-    def __init__(self, num_params: int, neutral: Tensor | None = None, width: int = 32) -> None:
+    def __init__(
+        self, num_params: int, neutral: Tensor | None = None, linear_input: bool = False, width: int = 32
+    ) -> None:
         super().__init__()
+        self.linear_input = linear_input
         channels = [3, width, 2 * width, 4 * width, 4 * width, 4 * width]
         self.convs = nn.ModuleList(nn.Conv2d(c_in, c_out, 3, stride=2, padding=1) for c_in, c_out in pairwise(channels))
         features = 2 * channels[-1]
@@ -44,17 +49,21 @@ class ParameterPredictor(nn.Module):
         self.out.weight.mul_(0.1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Predict the parameters.
+        """Predict the parameters: linear RGB, (B, 3, H, W) of any size -> (B, P) in [0, 1]."""
+        return squash(self.scores(images))
 
-        Args:
-            images: Linear RGB, (B, 3, H, W), any size.
-
-        Returns:
-            (B, P) in [0, 1].
-        """
+    def scores(self, images: Tensor) -> Tensor:
+        """The parameters before they are squashed into [0, 1]: (B, 3, H, W) -> (B, P), unbounded."""
         x = F.adaptive_avg_pool2d(images, _INPUT_SIZE)
+        if not self.linear_input:
+            x = x.clamp_min(1e-6) ** (1 / 2.2)
         for conv in self.convs:
             x = F.leaky_relu(conv(x), 0.2)
         pooled = torch.cat([x.mean(dim=(2, 3)), x.amax(dim=(2, 3))], dim=1)
         z = self.fc2(F.relu(self.fc1(pooled)))
-        return (torch.tanh(self.out(F.leaky_relu(self.hidden(z), 0.2))) + 1) / 2
+        return self.out(F.leaky_relu(self.hidden(z), 0.2))
+
+
+def squash(scores: Tensor) -> Tensor:
+    """``(tanh(z) + 1) / 2``: unbounded scores -> [0, 1]."""
+    return (torch.tanh(scores) + 1) / 2

@@ -3,7 +3,7 @@
 >>> from isp_gym.data import load_scenes
 >>> scenes = load_scenes(data="skimage", split="validation", count=2, image_size=32)
 >>> scenes.ids
-('validation/rocket.jpg/0', 'validation/rocket.jpg/1')
+('validation/astronaut.png/0', 'validation/astronaut.png/1')
 """
 
 from isp_gym.data.scene import Scene, SceneBatch, SceneSet

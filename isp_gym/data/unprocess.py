@@ -57,7 +57,7 @@ class UnprocessSettings:
     red_gain: tuple[float, float] = (1.9, 2.4)
     blue_gain: tuple[float, float] = (1.5, 1.9)
     digital_gain: tuple[float, float] = (0.8, 0.1)
-    light: tuple[float, float] = (0.05, 0.4)
+    light: tuple[float, float] = (0.1, 0.4)
     shot_noise: tuple[float, float] = (1e-4, 1.2e-2)
     read_noise_line: tuple[float, float] = (2.18, 1.20)
     read_noise_spread: float = 0.26

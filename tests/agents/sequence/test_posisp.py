@@ -52,8 +52,8 @@ class TestTraining:
         assert len(agent.sequence) == 0
 
     def test_alternating_updates_train_one_network_at_a_time(self):
-        before, _ = train(budget=0)
-        after, _ = train(budget=16)  # one iteration: the sequence policy's
+        before, _ = train(budget=0, update="alternate")
+        after, _ = train(budget=16, update="alternate")  # one iteration: the sequence policy's
         pairs = zip(before.networks.parameters(), after.networks.parameters(), strict=True)
         changed = [not torch.equal(a, b) for a, b in pairs]
         policy = sum(1 for _ in before.policy.parameters())
@@ -85,7 +85,7 @@ class TestOptions:
 class TestReleased:
     def save(self, path) -> POSISP:
         agent = POSISP()
-        agent.build(get_bank("reference"), 10, neutral=False)
+        agent.build(get_bank("reference"), 10, released=True)
         names = {ours: theirs for theirs, ours in _RELEASED_PREDICTOR.items()}
         state = {f"action_agent.{k.replace('film', 'step2film.0')}": v for k, v in agent.policy.state_dict().items()}
         for key, value in agent.predictor.state_dict().items():
