@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+import re
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +19,15 @@ MAX_PIXELS = 170_000_000
 
 _TOO_LARGE = f"more than {MAX_PIXELS // 10**6} megapixels; make it smaller"
 
+_TRUNCATED = "it is truncated; replace or remove it"
 _TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _ORIENTATION = 274  # the same tag in EXIF and TIFF
 _SAMPLES = {1: "", 2: "signed", 3: "float", 5: "complex", 6: "complex"}
 _16_BIT_COLOURS = (1, 2)  # grey with black at 0, RGB
 _8_BIT_COLOURS = (0, 1, 2, 3, 6)  # also grey with white at 0, palette, YCbCr
+# Width, length, bits, compression, colours, strips, orientation, samples, planes, predictor, palette, tiles, format.
+_PIXEL_TAGS = {256, 257, 258, 259, 262, 273, 274, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 339}
+_PALETTE = 3  # PNG colour type: the bits are those of an index, the colours always have 8
 
 
 class Refused(Exception):
@@ -29,13 +38,14 @@ class Refused(Exception):
 class Header:
     """What a decoder must know: ``format`` (JPEG, PNG, TIFF), ``bits`` per channel (8 or 16) and, for TIFF, more.
 
-    ``orientation`` is the EXIF number 1 to 8; ``planar`` says that the channels are stored one after the other.
+    ``orientation`` is the EXIF number 1 to 8. ``unusual`` says that OpenCV cannot read the TIFF: its channels stand
+    one after the other, or are grey and alpha.
     """
 
     format: str
     bits: int
     orientation: int = 1
-    planar: bool = False
+    unusual: bool = False
 
 
 def read_header(path: Path) -> Header:
@@ -74,9 +84,11 @@ def _jpeg(path: Path) -> Header:
 
 
 def _png(path: Path, start: bytes) -> Header:
-    # IHDR is always the first chunk: width, height, bit depth.
+    # IHDR is always the first chunk: width, height, bit depth, colour type.
+    if len(start) < 26:
+        raise Refused(_TRUNCATED)
     _check_size(int.from_bytes(start[16:20], "big"), int.from_bytes(start[20:24], "big"))
-    bits = _check_bits(start[24])
+    bits = 8 if start[25] == _PALETTE else _check_bits(start[24])
     if bits == 8:
         return Header("PNG", bits)
     with open_image(path) as image:
@@ -87,18 +99,42 @@ def _png(path: Path, start: bytes) -> Header:
 
 
 def _tiff(path: Path) -> Header:
-    with tifffile.TiffFile(path) as tiff:
+    with listen_to_tifffile() as lost, tifffile.TiffFile(path) as tiff:
         page = tiff.pages.first
+        if lost & _PIXEL_TAGS:  # tifffile goes on with a default, which would be a guess
+            raise Refused("its header is truncated or damaged; replace or remove it")
         _check_size(page.imagewidth, page.imagelength)
         bits = _check_bits(page.bitspersample, _SAMPLES.get(page.sampleformat, "odd"))
         if page.photometric not in (_8_BIT_COLOURS if bits == 8 else _16_BIT_COLOURS):
             colours = tifffile.PHOTOMETRIC(page.photometric).name
             raise Refused(f"its colours are {bits}-bit {colours}, not RGB or grey; convert it")
-        ends = (start + length for start, length in zip(page.dataoffsets, page.databytecounts, strict=True))
-        if max(ends, default=0) > tiff.filehandle.size:
-            raise Refused("it is truncated; replace or remove it")
-        orientation = page.tags.valueof(_ORIENTATION, 1)
-        return Header("TIFF", bits, int(orientation), page.planarconfig == tifffile.PLANARCONFIG.SEPARATE)
+        if page.samplesperpixel > 4:
+            raise Refused(f"it has {page.samplesperpixel} channels, not grey or RGB; convert it")
+        ends = [start + length for start, length in zip(page.dataoffsets, page.databytecounts, strict=True)]
+        if max(ends) > tiff.filehandle.size:
+            raise Refused(_TRUNCATED)
+        unusual = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE or page.samplesperpixel == 2
+        return Header("TIFF", bits, int(page.tags.valueof(_ORIENTATION, 1)), unusual)
+
+
+@contextmanager
+def listen_to_tifffile() -> Iterator[set[int]]:
+    """Keep tifffile's log off standard error; yields the set, growing, of the tags that it could not read."""
+    lost: set[int] = set()
+    thread = threading.get_ident()
+
+    def listen(record: logging.LogRecord) -> bool:
+        tag = re.search(r"TiffTag (\d+) ", record.getMessage())
+        if tag and record.thread == thread:
+            lost.add(int(tag[1]))
+        return False
+
+    logger = logging.getLogger("tifffile")
+    logger.addFilter(listen)
+    try:
+        yield lost
+    finally:
+        logger.removeFilter(listen)
 
 
 def open_image(path: Path) -> Image.Image:

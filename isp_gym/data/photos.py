@@ -3,7 +3,7 @@
 No single library does this. Pillow and scikit-image reduce 16-bit colour to 8 bits in silence; OpenCV fills the missing
 part of a truncated JPEG with grey, and scrambles planar TIFF, in silence; tifffile cannot undo LZW by itself. So the
 header is read and checked first; then 8-bit files go to Pillow, which refuses truncated ones, and 16-bit files to
-OpenCV or, where planar, to tifffile.
+OpenCV or, where their layout is unusual, to tifffile.
 
 Embedded colour profiles are not applied: a photo is taken for sRGB. Of a file with several pages the first is read.
 """
@@ -11,6 +11,7 @@ Embedded colour profiles are not applied: a photo is taken for sRGB. Of a file w
 from __future__ import annotations
 
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ import numpy.typing as npt
 import tifffile
 from PIL import ImageOps
 
-from isp_gym.data.headers import Header, Refused, open_image, read_header
+from isp_gym.data.headers import Header, Refused, listen_to_tifffile, open_image, read_header
 from isp_gym.errors import UserError
 
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
@@ -68,16 +69,18 @@ def _read_8_bit(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def _read_16_bit(path: Path, header: Header) -> npt.NDArray[np.uint16]:
-    pixels = _read_planar(path) if header.planar else _read_interleaved(path)
+    pixels = _read_unusual(path) if header.unusual else _read_interleaved(path, header)
     if pixels.dtype != np.uint16:
         raise ValueError(f"decoded to {pixels.dtype}")
     return np.ascontiguousarray(_orient(pixels, header.orientation))
 
 
-def _read_interleaved(path: Path) -> np.ndarray:
-    data = np.fromfile(path, dtype=np.uint8)  # imread fails on some names that are not ASCII
+def _read_interleaved(path: Path, header: Header) -> np.ndarray:
+    data = path.read_bytes()  # imread fails on some names that are not ASCII
+    if header.format == "PNG":
+        data = _bare_png(data)
     with _quiet_opencv():
-        pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise ValueError("not decoded")
     if pixels.ndim == 2:
@@ -85,11 +88,30 @@ def _read_interleaved(path: Path) -> np.ndarray:
     return pixels[..., 2::-1]  # blue, green, red[, alpha] -> red, green, blue
 
 
-def _read_planar(path: Path) -> np.ndarray:
+def _bare_png(data: bytes) -> bytes:
+    """The header and pixels of a PNG without the rest, of which libpng would complain on standard error."""
+    kept, at = [data[:8]], 8
+    while at + 12 <= len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        if data[at + 4 : at + 8] in (b"IHDR", b"IDAT"):
+            chunk = data[at:end]
+            if zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:], "big"):
+                raise ValueError("wrong checksum")
+            kept.append(chunk)
+        at = end
+    return b"".join([*kept, b"\0\0\0\0IEND\xae\x42\x60\x82"])
+
+
+def _read_unusual(path: Path) -> np.ndarray:
     try:
-        return np.moveaxis(tifffile.imread(path, key=0)[:3], 0, -1)
+        with listen_to_tifffile(), tifffile.TiffFile(path) as tiff:
+            page = tiff.pages.first
+            pixels = page.asarray()
     except ValueError:
-        raise Refused("it is a compressed planar TIFF; save it without compression") from None
+        raise Refused("it is a compressed TIFF of a rare layout; save it without compression") from None
+    if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE:
+        pixels = np.moveaxis(pixels, 0, -1)
+    return np.repeat(pixels[..., :1], 3, axis=2) if pixels.shape[2] == 2 else pixels[..., :3]
 
 
 def _orient(pixels: np.ndarray, orientation: int) -> np.ndarray:
