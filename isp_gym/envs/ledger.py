@@ -7,12 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from isp_gym.budget import BudgetExhausted
 from isp_gym.data import SceneBatch
+from isp_gym.envs.parts import part_size
 from isp_gym.envs.scenes import pick
 from isp_gym.envs.transition import Transition
-
-_CACHE = 2**20  # numbers; four megabytes
 
 
 @dataclass(frozen=True)
@@ -80,18 +78,14 @@ class Ledger:
 
     def _score(self, images: Tensor, scenes: SceneBatch, where: Tensor) -> Tensor:
         score = self.transition.loss_map if self.pixels else self.transition.loss
-        if where.all():
+        part = part_size(images)
+        if where.all() and part >= len(images):
             return score(images, scenes)
         lanes = torch.nonzero(where)[:, 0]
         if not len(lanes):
             return self._loss
-        if len(lanes) > self.transition.budget.remaining:
-            raise BudgetExhausted(f"{len(lanes)} task evaluations asked for, {self.transition.budget.remaining} left")
+        self.transition.require(len(lanes))
         loss = self._loss.clone()
-        for part in lanes.split(self._part(images)):
-            loss[part] = score(images.index_select(0, part), pick(scenes, part))
+        for some in lanes.split(part):
+            loss[some] = score(images.index_select(0, some), pick(scenes, some))
         return loss
-
-    def _part(self, images: Tensor) -> int:
-        """Images to score at a time: on the CPU as many as stay in its cache while they are copied together."""
-        return len(images) if images.is_cuda else max(1, _CACHE // images[0].numel())

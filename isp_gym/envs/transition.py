@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from isp_gym.budget import Budget
+from isp_gym.budget import Budget, BudgetExhausted
 from isp_gym.data import SceneBatch, SceneSet
 from isp_gym.envs.curves import apply_curves
+from isp_gym.envs.parts import part_size
 from isp_gym.errors import UserError
 from isp_gym.modules import Bank
 from isp_gym.rewards import Objective, TerminalReward
@@ -109,6 +110,11 @@ class Transition:
         loss, penalty = self.loss(images, scenes), self.reward.penalty(images)
         return Outcome(images, loss, penalty, self.initial_loss(scenes) - loss - penalty)
 
+    def require(self, images: int) -> None:
+        """Raise ``BudgetExhausted`` unless the budget covers ``images`` scores; nothing is counted."""
+        if images > self.budget.remaining:
+            raise BudgetExhausted(f"{images} task evaluations asked for, {self.budget.remaining} left")
+
     def step(self, images: Tensor, tokens: Tensor, params: Tensor) -> Tensor:
         """One module an image, (B,) tokens; the end token leaves its image as it is."""
         self.count_modules(tokens[:, None], images)
@@ -117,7 +123,9 @@ class Transition:
     def curve(self, images: Tensor, curves: Tensor) -> Tensor:
         """One tone curve a pixel, see :func:`isp_gym.envs.curves.apply_curves`; counted like one module an image."""
         self._count(len(images), images)
-        return apply_curves(images, curves)
+        size = part_size(images)
+        pairs = zip(images.split(size), curves.split(size), strict=True)
+        return torch.cat([apply_curves(some, theirs) for some, theirs in pairs])
 
     def count_modules(self, sequences: Tensor, images: Tensor) -> None:
         """Add what ``sequences`` put through modules to the budget's megapixels."""

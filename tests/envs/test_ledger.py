@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from isp_gym.budget import Budget, BudgetExhausted
-from isp_gym.envs import ledger as ledger_file
+from isp_gym.envs import parts as parts_file
 from isp_gym.envs.ledger import Ledger
 from isp_gym.envs.setting import Setting
 
@@ -68,14 +68,14 @@ def test_parts_change_no_number(parts, monkeypatch):
     changed, going_on = flags(1, 0, 1, 1), flags(0, 0, 0, 0)
     whole = made[True].settle(brighter(scenes, 2), scenes, changed, going_on)
     made[True].begin(torch.arange(LANES), scenes)
-    monkeypatch.setattr(ledger_file, "_CACHE", 1)
+    monkeypatch.setattr(parts_file, "CACHE", 1)
     single = made[True].settle(brighter(scenes, 2), scenes, changed, going_on)
     torch.testing.assert_close(single.rewards, whole.rewards)
 
 
 def test_an_exhausted_budget_changes_nothing(parts, monkeypatch):
     transition, scenes, made = parts
-    monkeypatch.setattr(ledger_file, "_CACHE", 1)  # scored one by one, and yet all or none
+    monkeypatch.setattr(parts_file, "CACHE", 1)  # scored one by one, and yet all or none
     transition.budget = Budget(2)
     with pytest.raises(BudgetExhausted):
         made[True].settle(brighter(scenes, 2), scenes, flags(1, 0, 1, 1), flags(0, 0, 0, 0))

@@ -1,0 +1,36 @@
+import pytest
+import torch
+
+from isp_gym.budget import Budget, BudgetExhausted
+from isp_gym.envs import parts
+from isp_gym.envs.setting import Setting
+
+SETTING = Setting(image_size=16, num_scenes=6)
+
+
+@pytest.fixture
+def transition():
+    return SETTING.make_transition()
+
+
+def test_small_batches_stay_whole_and_large_ones_are_split():
+    assert parts.part_size(torch.empty(64, 3, 64, 64)) == 64
+    assert parts.part_size(torch.empty(64, 3, 256, 256)) == 5
+    assert parts.part_size(torch.empty(2, 3, 1024, 1024)) == 1
+    assert parts.part_size(torch.empty(0, 3, 16, 16)) == 1
+
+
+def test_parts_change_no_number(transition, monkeypatch):
+    images, curves = transition.scenes.images, torch.rand(6, 3, 16, 16) * 2 - 1
+    whole = transition.curve(images, curves)
+    monkeypatch.setattr(parts, "CACHE", 4 * 3 * 16 * 16)
+    torch.testing.assert_close(transition.curve(images, curves), whole)
+    assert transition.budget.module_megapixels == pytest.approx(2 * 6 * 256 / 1e6)
+
+
+def test_require_counts_nothing(transition):
+    transition.budget = Budget(5)
+    transition.require(5)
+    with pytest.raises(BudgetExhausted):
+        transition.require(6)
+    assert transition.budget.task_evaluations == 0
