@@ -1,0 +1,58 @@
+import struct
+import zlib
+
+import numpy as np
+import pytest
+import tifffile
+
+
+def _png_chunk(kind, body):
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def _png(pixels, before=b"", after=b"", size=None):
+    height, width, channels = pixels.shape
+    width, height = size or (width, height)
+    colours = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    header = struct.pack(">IIBBBBB", width, height, pixels.dtype.itemsize * 8, colours, 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(row.dtype.newbyteorder(">")).tobytes() for row in pixels)
+    middle = before + _png_chunk(b"IDAT", zlib.compress(rows)) + after
+    return b"\x89PNG\r\n\x1a\n" + _png_chunk(b"IHDR", header) + middle + _png_chunk(b"IEND", b"")
+
+
+def _tiff(path, pixels, **options):
+    channels = pixels.shape[2]
+    alpha = {"extrasamples": [2]} if channels in (2, 4) else {}
+    colours = "minisblack" if channels < 3 else "rgb"
+    options = {"photometric": colours, "planarconfig": "contig" if channels > 1 else None, **alpha, **options}
+    tifffile.imwrite(path, pixels[..., 0] if channels == 1 else pixels, **options)
+
+
+@pytest.fixture(scope="session")
+def png_chunk():
+    """A chunk of a PNG file: ``png_chunk(kind, body)``."""
+    return _png_chunk
+
+
+@pytest.fixture(scope="session")
+def png():
+    """A PNG file by hand, of any kind: ``png(pixels, before, after, size)``, with chunks round the pixels."""
+    return _png
+
+
+@pytest.fixture(scope="session")
+def tiff():
+    """Write a TIFF file of any kind: ``tiff(path, pixels, **options)``, the options being those of tifffile."""
+    return _tiff
+
+
+@pytest.fixture(scope="session")
+def deep():
+    """Noise of 16 bits, (6, 9, 4)."""
+    return np.random.default_rng(0).integers(0, 65536, (6, 9, 4)).astype(np.uint16)
+
+
+@pytest.fixture(scope="session")
+def shallow(deep):
+    """The same in 8 bits."""
+    return (deep >> 8).astype(np.uint8)
