@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -25,8 +27,20 @@ _SUBFOLDERS = {"train": "train", "validation": "validation", "val": "validation"
 _UPPER_BOUNDS = {"train": 0.6, "validation": 0.8, "test": 1.0}
 _KEY_BYTES = 64 * 1024
 
-Listing = tuple[tuple[str, int, int], ...]
-"""Path, size and modification time of each photo: cheap to make, and changes whenever a photo does."""
+
+@dataclass(frozen=True)
+class Listing:
+    """What a folder holds: cheap to make, and different whenever a photo is.
+
+    Attributes:
+        root: The folder.
+        subfolders: Split and folder, if the folder has a subfolder for each split.
+        files: Path, size and times of modification and of change of each photo, sorted.
+    """
+
+    root: Path
+    subfolders: tuple[tuple[str, Path], ...]
+    files: tuple[tuple[str, int, int, int], ...]
 
 
 class FolderPhotos(PhotoSource):
@@ -44,15 +58,15 @@ class FolderPhotos(PhotoSource):
 
     def check(self, argument: str) -> None:
         """Raise ``UserError`` if the folder is missing or has too few photos; reads the first 64 KB of each at most."""
-        _splits(_root(argument), _list(_root(argument)))
+        _splits(_list(argument))
 
     def fingerprint(self, argument: str) -> str:
-        """Digest of the paths, sizes and modification times of the photos."""
-        return hashlib.sha256(repr((str(_root(argument)), _list(_root(argument)))).encode()).hexdigest()
+        """Digest of the paths, sizes and times of the photos."""
+        return hashlib.sha256(repr(_list(argument)).encode()).hexdigest()
 
     def photos(self, argument: str, split: str) -> Sequence[Photo]:
         """The photos of ``split``, in an order that names and places have no part in."""
-        return _splits(_root(argument), _list(_root(argument)))[split]
+        return _splits(_list(argument))[split]
 
 
 def _root(argument: str) -> Path:
@@ -64,16 +78,20 @@ def _root(argument: str) -> Path:
     return root
 
 
-def _list(root: Path) -> Listing:
-    """All photos below ``root`` by name, sorted; hidden files and folders are left out."""
+def _list(argument: str) -> Listing:
+    """All photos of the folder, or of its split folders only; hidden files and folders are left out."""
+    root = _root(argument)
+    subfolders = _split_subfolders(root)
     found = []
-    for path in _walk(root):
+    for path in (path for folder in subfolders.values() or [root] for path in _walk(folder)):
         try:
             status = path.stat()
         except OSError as error:
             raise UserError(f"cannot use photo {path}: {error.strerror}; replace or remove it") from None
-        found.append((str(path), status.st_size, status.st_mtime_ns))
-    return tuple(sorted(found))
+        if not stat.S_ISREG(status.st_mode):  # to open a pipe would wait for ever
+            raise UserError(f"cannot use photo {path}: it is no ordinary file; remove it")
+        found.append((str(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+    return Listing(root, tuple(subfolders.items()), tuple(sorted(found)))
 
 
 def _walk(root: Path) -> Iterator[Path]:
@@ -96,13 +114,13 @@ def _walk(root: Path) -> Iterator[Path]:
 
 
 @lru_cache(maxsize=8)
-def _splits(root: Path, listing: Listing) -> dict[str, tuple[Photo, ...]]:
+def _splits(listing: Listing) -> dict[str, tuple[Photo, ...]]:
     """The photos of each split, sorted by content key."""
-    if not listing:
-        raise UserError(f"no photos in {root}; put at least 3 there ({', '.join(EXTENSIONS)})")
-    subfolders = _split_subfolders(root)
-    keys = _content_keys([Path(path) for path, _, _ in listing])
-    splits = _by_subfolder(subfolders, keys) if subfolders else _by_content(root, keys)
+    if not listing.files:
+        raise UserError(f"no photos in {listing.root}; put at least 3 there ({', '.join(EXTENSIONS)})")
+    subfolders = dict(listing.subfolders)
+    keys = _content_keys([Path(path) for path, *_ in listing.files])
+    splits = _by_subfolder(subfolders, keys) if subfolders else _by_content(listing.root, keys)
     return {split: tuple(sorted(members, key=lambda photo: photo.key)) for split, members in splits.items()}
 
 
@@ -143,7 +161,11 @@ def _by_subfolder(subfolders: dict[str, Path], keys: dict[Path, str]) -> dict[st
 def _split_subfolders(root: Path) -> dict[str, Path]:
     """The subfolder of each split, or nothing if there is none of them."""
     found: dict[str, Path] = {}
-    for path in sorted(root.iterdir()):
+    try:
+        paths = sorted(root.iterdir())
+    except OSError as error:
+        raise UserError(f"cannot read folder {root}: {error.strerror}; make it readable") from None
+    for path in paths:
         split = _SUBFOLDERS.get(path.name.lower())
         if split is None or not path.is_dir():
             continue

@@ -18,6 +18,7 @@ from isp_gym.data.photos import read_photo
 from isp_gym.data.scene import SceneSet
 from isp_gym.data.source import DataSource
 from isp_gym.data.unprocess import unprocess
+from isp_gym.errors import UserError
 
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
@@ -47,8 +48,7 @@ class PhotoSource(DataSource):
     def load(self, argument: str, split: str, count: int, image_size: int, seed: int) -> SceneSet:
         """Scene k is cut from photo k modulo the number of photos; see ``DataSource.load``."""
         photos = self.photos(argument, split)
-        images = torch.empty(count, 3, image_size, image_size)
-        targets = torch.empty_like(images)
+        images, targets = _allocate(count, image_size), _allocate(count, image_size)
         # Photo by photo, not scene by scene: each is decoded once, and only one is in memory at a time.
         for first, photo in enumerate(photos[:count]):
             pixels = read_photo(photo.path)
@@ -57,6 +57,15 @@ class PhotoSource(DataSource):
         used = [photos[k % len(photos)].name for k in range(count)]
         ids = [f"{split}/{name}/{k}" for k, name in enumerate(used)]
         return SceneSet(images, targets, ids, used, split, f"{self.name}:{argument}" if argument else self.name)
+
+
+def _allocate(count: int, image_size: int) -> Tensor:
+    try:
+        return torch.empty(count, 3, image_size, image_size)
+    except (RuntimeError, TypeError, OverflowError):  # too much memory; a number too large for torch
+        raise UserError(
+            f"{count} scenes of {image_size} x {image_size} pixels do not fit in memory; ask for fewer or smaller ones"
+        ) from None
 
 
 def make_scene(pixels: Pixels, seed: Sequence[str | int], image_size: int) -> tuple[Tensor, Tensor]:

@@ -72,7 +72,9 @@ def _read_16_bit(path: Path, header: Header) -> npt.NDArray[np.uint16]:
     pixels = _read_unusual(path) if header.unusual else _read_interleaved(path, header)
     if pixels.dtype != np.uint16:
         raise ValueError(f"decoded to {pixels.dtype}")
-    return np.ascontiguousarray(_orient(pixels, header.orientation))
+    # OpenCV turns a TIFF upright by itself, but not a PNG whose EXIF it never sees; tifffile turns nothing.
+    upright = header.format == "TIFF" and not header.unusual
+    return np.ascontiguousarray(pixels if upright else _orient(pixels, header.orientation))
 
 
 def _read_interleaved(path: Path, header: Header) -> np.ndarray:
@@ -115,7 +117,7 @@ def _read_unusual(path: Path) -> np.ndarray:
 
 
 def _orient(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn an image (H, W, 3) upright as EXIF tag 274 says; Pillow does so by itself, OpenCV and tifffile do not."""
+    """Turn an image (H, W, 3) upright as EXIF tag 274 says, which Pillow does by itself."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.transpose(1, 0, 2)
     if orientation in (2, 3, 6, 7):

@@ -53,7 +53,8 @@ class DataSource(ABC):
     def check_argument(self, argument: str) -> None:
         """Raise ``UserError`` if there is an argument where none is taken, or none where one is needed."""
         if bool(argument) != bool(self.argument):
-            raise UserError(f"data '{self.name}' is written data={self.spec}, not data={self.name}:{argument}")
+            written = f", not data={self.name}:{argument}" if argument else ""
+            raise UserError(f"data '{self.name}' is written data={self.spec}{written}")
 
     def describe(self) -> dict[str, str]:
         """The source as a row of a table: strings only."""
