@@ -129,9 +129,9 @@ def _orient(pixels: np.ndarray, orientation: int) -> np.ndarray:
 
 @contextmanager
 def _quiet_opencv() -> Iterator[None]:
-    log = cv2.utils.logging
+    log = getattr(cv2.utils, "logging", cv2)  # OpenCV 5 and 4
     level = log.getLogLevel()
-    log.setLogLevel(log.LOG_LEVEL_SILENT)
+    log.setLogLevel(0)  # silent in both
     try:
         yield
     finally:
