@@ -27,6 +27,12 @@ class TestVectorEnvOfOurs:
         options = {"image_size": 16, "num_scenes": 6, "modules": ["exposure", "gamma", "tone"]}
         check_vector_env(gym.make_vec(env_id, 2, output=output, **options), options={"scene": 3}, steps=12)
 
+    @pytest.mark.parametrize(
+        "options", [{"dense": False}, {"order": "typed"}, {"objective": {"gradient": 1, "anchor": 1}}]
+    )
+    def test_options_pass(self, options):
+        check_vector_env(gym.make_vec("ISP/Stepwise-v0", 2, image_size=16, num_scenes=6, **options), steps=12)
+
     def test_gymnasium_own_environments_pass(self):
         check_vector_env(gym.make_vec("CartPole-v1", 2, vectorization_mode="sync"), steps=60)  # NEXT_STEP
 

@@ -30,6 +30,11 @@ class TestDraw:
         short, long = draw(images(), "h", ["gamma 1.2"]), draw(images(), "h", ["gamma 1.2", "exposure +1 EV"])
         assert not np.array_equal(short, long)
 
+    def test_what_is_written_is_what_was_said(self):
+        frames = [draw(images(), heading, [line]) for heading, line in (("a", "b"), ("a", "c"), ("d", "b"))]
+        assert not np.array_equal(frames[0], frames[1])
+        assert not np.array_equal(frames[0], frames[2])
+
     def test_long_lines_are_fitted(self):
         frame = draw(images(), "h", ["ccm " + "RR 0.33 " * 40])
         assert frame[:, -4:][18 + 224 :].max() < 60

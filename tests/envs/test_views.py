@@ -101,8 +101,8 @@ def test_whole_numbers_refuse_what_is_outside(cls, value):
 
 class TestStepwiseBox:
     def test_the_best_that_is_allowed(self):
-        actions = np.zeros((2, 38), np.float32)
-        actions[:, 3], actions[:, 7] = 0.9, 0.5
+        actions = np.full((2, 38), -0.5, np.float32)
+        actions[:, 3], actions[:, 7] = 0.9, -0.1
         mask = OPEN[:2].clone()
         mask[1, 3] = False
         assert view(views.StepwiseBox).decode(actions, mask)["module"].tolist() == [3, 7]

@@ -56,3 +56,10 @@ def test_metrics_stay_those_of_the_task():
 def test_a_missing_or_senseless_reward_is_an_error_not_a_silent_change(weights, message):
     with pytest.raises(UserError, match=message):
         Setting.of({"objective": weights})
+
+
+def test_kept_statistics_follow_inputs_that_are_replaced_in_place():
+    made, scenes = objective(gradient=1.0, anchor=1.0), SCENES.batch(range(4))
+    made.loss(IMAGES, scenes)
+    scenes.images[1] = scenes.images[1].flip(-1) * 0.5
+    torch.testing.assert_close(made.loss(IMAGES, scenes), objective(gradient=1.0, anchor=1.0).loss(IMAGES, scenes))
