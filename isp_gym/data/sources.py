@@ -63,7 +63,7 @@ def _load(data: str, split: str, count: int, image_size: int, seed: int, fingerp
 def _find(data: str) -> tuple[DataSource, str]:
     name, _, argument = str(data).partition(":")
     if name not in SOURCES:
-        raise unknown("data", str(data), (source.spec for source in SOURCES.values()))
+        raise unknown("data", name, (source.spec for source in SOURCES.values()))
     SOURCES[name].check_argument(argument)
     return SOURCES[name], argument
 
