@@ -27,14 +27,19 @@ def vector(env_id, **options):
 
 SEQUENCE = vector("ISP/Sequence-v0")
 STEPWISE = {dense: vector("ISP/Stepwise-v0", dense=dense) for dense in (True, False)}
+VARIANTS = {"typed order": {"order": "typed"}, "objective": {"objective": {"gradient": 1.0, "eme": 0.5, "anchor": 0.3}}}
+OTHERS = {
+    name: (vector("ISP/Sequence-v0", **options), vector("ISP/Stepwise-v0", **options))
+    for name, options in VARIANTS.items()
+}
 pipelines = st.lists(
     st.lists(st.integers(0, END), min_size=LENGTH, max_size=LENGTH), min_size=LANES, max_size=LANES
 ).map(np.array)
 
 
-def sequence_return(sequences, params, seed):
-    SEQUENCE.reset(seed=seed)
-    _, rewards, _, _, info = SEQUENCE.step({"sequence": sequences, "params": params})
+def sequence_return(sequences, params, seed, env=SEQUENCE):
+    env.reset(seed=seed)
+    _, rewards, _, _, info = env.step({"sequence": sequences, "params": params})
     return rewards, info["final_info"]
 
 
@@ -62,6 +67,18 @@ def test_return_of_a_pipeline(dense, sequences, seed):
     for lane in range(LANES):
         for key in ("scene", "loss", "penalty", "length"):
             np.testing.assert_allclose(last[lane][key], info[key][lane], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(sequences=pipelines, seed=st.integers(0, 1000))
+def test_return_of_a_pipeline_under_other_rules(variant, sequences, seed):
+    at_once, by_steps = OTHERS[variant]
+    params = np.random.default_rng(seed).random((LANES, SEQUENCE.single_action_space["params"].shape[0]), np.float32)
+    expected, info = sequence_return(sequences, params, seed, at_once)
+    returns, last = stepwise_return(by_steps, sequences, params, seed)
+    np.testing.assert_allclose(returns, expected, rtol=1e-5, atol=5e-6)
+    assert [lane["length"] for lane in last] == info["length"].tolist()
 
 
 def test_return_is_equation_3():
