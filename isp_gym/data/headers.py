@@ -95,7 +95,9 @@ def _png(path: Path, start: bytes) -> Header:
         # OpenCV does not read the EXIF, which may stand behind the pixels, nor refuse every truncated PNG in every
         # version. Pillow does both, though only by decoding.
         image.load()
-        return Header("PNG", bits, image.getexif().get(_ORIENTATION, 1))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd metadata is no reason to talk
+            return Header("PNG", bits, image.getexif().get(_ORIENTATION, 1))
 
 
 def _tiff(path: Path) -> Header:

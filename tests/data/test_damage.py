@@ -3,6 +3,7 @@
 import logging
 import tracemalloc
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -95,12 +96,27 @@ class TestDamaged:
         assert "damaged" in refused(bytes(data))
 
     @pytest.mark.parametrize("bits", [8, 16])
-    def test_bad_metadata_is_no_reason_to_talk(self, tmp_path, capfd, png, png_chunk, shallow, deep, bits):
+    def test_bad_metadata_is_no_reason_to_talk(self, tmp_path, capfd, recwarn, png, png_chunk, shallow, deep, bits):
         pixels = shallow if bits == 8 else deep
-        odd = png_chunk(b"iCCP", b"bad\0\0junk") + png_chunk(b"sBIT", b"\0\0\0\0") + png_chunk(b"tEXt", b"x" * 200)
+        exif = png_chunk(b"eXIf", b"II*\0\x08\0\0\0\x09\0\x12\x01\x03")
+        odd = (
+            exif + png_chunk(b"iCCP", b"bad\0\0junk") + png_chunk(b"sBIT", b"\0\0\0\0") + png_chunk(b"tEXt", b"x" * 200)
+        )
         (tmp_path / "a.png").write_bytes(png(pixels, before=odd))
         assert np.array_equal(read_photo(tmp_path / "a.png"), pixels[..., :3])
         assert capfd.readouterr() == ("", "")
+        assert not recwarn.list
+
+    def test_pixels_of_a_deep_compressed_tiff(self, refused, tmp_path, deep):
+        cv2.imwrite(str(tmp_path / "whole.tif"), big(deep))
+        data = (tmp_path / "whole.tif").read_bytes()
+        assert "damaged" in refused(data[:8] + b"\xff" * 40 + data[48:], "a.tif")
+
+    def test_exif_of_a_jpeg_is_no_reason_to_talk(self, tmp_path, capfd, recwarn, shallow):
+        saved(tmp_path, big(shallow), "a.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\x09\0\x12\x01\x03")
+        assert read_photo(tmp_path / "a.jpg").shape == (64, 48, 3)
+        assert capfd.readouterr() == ("", "")
+        assert not recwarn.list
 
     @pytest.mark.parametrize("tag", [256, 258, 262, 273, 277])
     def test_tiff_tag_of_an_unknown_type(self, refused, tmp_path, tiff, shallow, tag):
