@@ -25,6 +25,7 @@ test: setup lint
 
 bench: setup
 	$(BIN)/python benchmarks/modules.py
+	$(BIN)/python benchmarks/envs.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import VecNormalize
 from torch import Tensor, nn
 
 from isp_gym.adapters import BoxActions, to_sb3_vecenv
@@ -26,20 +27,23 @@ class StepwisePPO:
     def __init__(self, num_envs: int = 16, dense: bool = True, **ppo: Any) -> None:
         self.num_envs = num_envs
         self.dense = dense
-        # The return is a plain sum (Eq. 3), so it is not discounted; images are floats in [0, 1] already.
-        self.options = {"n_steps": 40, "batch_size": 64, "gamma": 1.0, "learning_rate": 3e-4, **ppo}
+        # The return is a plain sum (Eq. 3), so it is not discounted.
+        self.options = {"n_steps": 40, "batch_size": 64, "gamma": 1.0, "learning_rate": 1e-3, **ppo}
         self.model: PPO
 
     def train(self, training: Training) -> None:
         """Learn until the budget is spent."""
-        env = to_sb3_vecenv(training.make_vec("ISP/Stepwise-v0", self.num_envs, dense=self.dense))
+        lanes = to_sb3_vecenv(training.make_vec("ISP/Stepwise-v0", self.num_envs, dense=self.dense))
+        # The penalty for dark images is a thousand times the loss: unscaled, the critic sees nothing else.
+        env = VecNormalize(lanes, norm_obs=False, gamma=1.0, clip_reward=5.0)
         self.bank, self.max_length = training.bank, training.setting.length
         self.model = PPO(
             "MultiInputPolicy",
             env,
             seed=training.seed,
             device=training.setting.device,
-            policy_kwargs={"normalize_images": False},
+            # Images are floats in [0, 1] already. Actions start near the middle of their ranges, not at both ends.
+            policy_kwargs={"normalize_images": False, "log_std_init": -1.0},
             **self.options,
         )
         # Stopping costs no evaluation, so steps do not bound them: the budget itself ends the training.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -19,6 +20,7 @@ from isp_gym.data import DATA_SOURCES
 from isp_gym.envs import environment_table
 from isp_gym.errors import UserError
 from isp_gym.modules import get_bank
+from isp_gym.rewards import table as reward_table
 
 app = typer.Typer(
     help="Learned camera image signal processors: environments, agents and head-to-head comparisons.",
@@ -42,7 +44,7 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="End with the results as one line of JSON.")] = False,
 ) -> None:
     """Train and test agents side by side on the same scenes, budget and seeds."""
-    console = Console(stderr=as_json)
+    console = _console(stderr=as_json)
     settings = load_config(config, overrides or (), seeds)
     results = run_comparison(settings, out, jobs, console)
     lines = summarise(results["rows"])
@@ -59,11 +61,16 @@ def envs(as_json: JsonFlag = False) -> None:
 
 
 @app.command()
-def modules(
-    bank: Annotated[str, typer.Option(help="Name of the bank.")] = "reference", as_json: JsonFlag = False
-) -> None:
+def modules(bank: Annotated[str, typer.Option(help="Name of the bank.")] = "stable", as_json: JsonFlag = False) -> None:
     """The modules of a bank, with their parameters and ranges."""
-    _show(get_bank(bank).table(), as_json)
+    rows = get_bank(bank).table()
+    _show(rows if as_json else [{**row, "parameters": _ranges(row["parameters"])} for row in rows], as_json)
+
+
+@app.command()
+def rewards(as_json: JsonFlag = False) -> None:
+    """The no-reference rewards that an objective can name."""
+    _show(reward_table(), as_json)
 
 
 @app.command()
@@ -78,16 +85,32 @@ def data(as_json: JsonFlag = False) -> None:
     _show([dict(row) for row in DATA_SOURCES], as_json)
 
 
+def _ranges(parameters: list[dict[str, Any]]) -> str:
+    """Parameters in words, those of the same range together."""
+    groups: dict[str, list[str]] = {}
+    for p in parameters:
+        unit, scale = p["unit"] and f" {p['unit']}", ", log" * (p["scale"] == "log")
+        where = f"[{p['low']:.4g}, {p['high']:.4g}]{unit}{scale}, neutral {p['neutral']:.4g}"
+        groups.setdefault(where, []).append(p["name"])
+    return "\n".join(f"{' '.join(names)}: {where}" for where, names in groups.items())
+
+
 def _show(rows: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         print(json.dumps({"rows": rows}))
         return
-    table = Table()
+    table = Table(box=SIMPLE_HEAD)
     for key in rows[0]:
         table.add_column(key)
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
-    Console().print(table)
+    _console().print(table)
+
+
+def _console(stderr: bool = False) -> Console:
+    """As wide as the terminal, or 160 columns where there is none, so that a file or a pipe gets whole tables."""
+    console = Console(stderr=stderr)
+    return console if console.is_terminal else Console(stderr=stderr, width=160)
 
 
 def main() -> None:

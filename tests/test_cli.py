@@ -44,7 +44,7 @@ def test_compare_json_is_the_last_line(cli):
     assert len(json.loads(out.splitlines()[-1])["rows"]) == 4
 
 
-@pytest.mark.parametrize("command", ["envs", "modules", "agents", "data"])
+@pytest.mark.parametrize("command", ["envs", "modules", "rewards", "agents", "data"])
 def test_tables(cli, command):
     code, out, _ = cli(command)
     assert code == 0 and len(out.splitlines()) > 4

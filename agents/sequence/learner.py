@@ -44,7 +44,7 @@ class LearnerSettings:
         half_life: Part of the training in which the temperature covers half of its way.
     """
 
-    batch_size: int = 16
+    batch_size: int = 8
     sequences_per_image: int = 4
     sequence_lr: float = 1e-3
     params_lr: float = 1e-3

@@ -41,7 +41,7 @@ class CompareConfig:
     scenes: SceneCounts = field(default_factory=SceneCounts)
     image_size: int = 64
     scene_seed: int = 0
-    bank: str = "reference"
+    bank: str = "stable"
     modules: list[str] | None = None
     max_length: int | None = None
     task: str = "enhancement"

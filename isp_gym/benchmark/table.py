@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 METRIC_TITLES = {"psnr": "PSNR, dB", "ssim": "SSIM"}
@@ -75,9 +76,11 @@ def headings(lines: Sequence[Line]) -> list[str]:
 
 def rich_table(lines: Sequence[Line], title: str) -> Table:
     """The table for a terminal."""
-    table = Table(title=title)
+    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left")
     for i, heading in enumerate(headings(lines)):
-        table.add_column(heading, justify="right" if i else "left", no_wrap=not i)
+        # Headings may break between words, cells never: the table fits 80 columns.
+        width = max(len(cell) for cell in (*heading.split(), *(line.cells()[i] for line in lines)))
+        table.add_column(heading, justify="right" if i else "left", min_width=width)
     for line in lines:
         table.add_row(*line.cells())
     return table

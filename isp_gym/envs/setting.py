@@ -46,7 +46,7 @@ class Setting:
     num_scenes: int = 128
     image_size: int = 64
     scene_seed: int = 0
-    bank: str = "reference"
+    bank: str = "stable"
     modules: Sequence[str] | None = None
     max_length: int | None = None
     task: str = "enhancement"

@@ -53,7 +53,7 @@ class TestTraining:
 
     def test_alternating_updates_train_one_network_at_a_time(self):
         before, _ = train(budget=0, update="alternate")
-        after, _ = train(budget=16, update="alternate")  # one iteration: the sequence policy's
+        after, _ = train(budget=8, update="alternate")  # one iteration: the sequence policy's
         pairs = zip(before.networks.parameters(), after.networks.parameters(), strict=True)
         changed = [not torch.equal(a, b) for a, b in pairs]
         policy = sum(1 for _ in before.policy.parameters())
