@@ -1,6 +1,8 @@
 """A bank: modules in token order, applied to a batch of images by a batch of pipelines."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -166,10 +168,11 @@ class Bank:
             for token in programs[0] if programs else []:
                 images = self.modules[token].apply(images, physical[token])
             return images.to(dtype)
+        schedule = list(self._schedule(programs))
+        values = _gather(schedule, physical)
         rows = list(images.unbind())
-        for token, group in self._schedule(programs):
-            values = physical[token][torch.tensor(group, device=params.device)]
-            done = self.modules[token].apply(torch.stack([rows[row] for row in group]), values)
+        for token, group in schedule:
+            done = self.modules[token].apply(torch.stack([rows[row] for row in group]), next(values[token]))
             for row, image in zip(group, done.unbind(), strict=True):
                 rows[row] = image
         return torch.stack(rows).to(dtype)
@@ -177,21 +180,39 @@ class Bank:
     def _schedule(self, programs: list[list[int]]) -> Iterator[tuple[int, list[int]]]:
         """Which module to run on which images, one after another.
 
-        Images do not depend on each other, hence need not keep step: what most images wait for comes first, and a
-        costly module waits until all images that still need it are there.
+        Images do not depend on each other, hence need not keep step: the module comes first for which most of the
+        images that still need it are there, and a costly one waits until all are.
         """
-        position = [0] * len(programs)
+
+        def readiness(token: int) -> tuple[bool, float]:
+            return not self.modules[token].costly, len(waiting[token]) / needed[token]
+
+        needed = Counter(chain.from_iterable(programs))
+        ahead = [iter(program) for program in programs]
+        waiting: dict[int, list[int]] = {}
+        moved: Iterable[int] = range(len(programs))
         while True:
-            waiting: dict[int, list[int]] = {}
-            for row, program in enumerate(programs):
-                if position[row] < len(program):
-                    waiting.setdefault(program[position[row]], []).append(row)
+            for row in moved:
+                if (token := next(ahead[row], None)) is not None:
+                    waiting.setdefault(token, []).append(row)
             if not waiting:
                 return
-            token = max(waiting, key=lambda token: (not self.modules[token].costly, len(waiting[token])))
-            for row in waiting[token]:
-                position[row] += 1
-            yield token, waiting[token]
+            token = max(waiting, key=readiness)
+            moved = waiting.pop(token)
+            needed[token] -= len(moved)
+            yield token, moved
+
+
+def _gather(schedule: list[tuple[int, list[int]]], physical: dict[int, Tensor]) -> dict[int, Iterator[Tensor]]:
+    """The parameters of each group in turn, by token; one look-up a token, not one a group."""
+    groups: dict[int, list[list[int]]] = {token: [] for token in physical}
+    for token, group in schedule:
+        groups[token].append(group)
+    gathered = {}
+    for token, values in physical.items():
+        rows = torch.tensor(list(chain.from_iterable(groups[token])), device=values.device)
+        gathered[token] = iter(values[rows].split([len(group) for group in groups[token]]))
+    return gathered
 
 
 def _kind(tensor: Tensor) -> str:
