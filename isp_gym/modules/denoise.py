@@ -27,6 +27,7 @@ PATCH = 2
 REACH = SEARCH + PATCH
 GUIDE = (0.299, 0.587, 0.114)
 EPS = 1e-8
+UNREDUCED = 0
 HALF = [(dy, dx) for dy in range(SEARCH + 1) for dx in range(-SEARCH, SEARCH + 1) if (dy, dx) > (0, 0)]
 """The shifts of one half-plane; the other half are their opposites."""
 
@@ -102,6 +103,7 @@ def _backward(x: Tensor, h: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
     for rows in spans(height, width * len(h), x):
         weights = _Weights(guide, rows, rate)
         spread = _Box(x.new_zeros(rows.stop - rows.start + 4 * PATCH, width + 4 * PATCH, count))
+        difference = torch.empty_like(spread.result)
         inner = spread.source[2 * PATCH : -2 * PATCH, 2 * PATCH : -2 * PATCH]
         here, wide = _window(rows, width, SEARCH), _window(rows, width, REACH, margin=PATCH)
         values_here, shares_here = values[here], shares[here]
@@ -119,9 +121,10 @@ def _backward(x: Tensor, h: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
             slope.mul_(weight)
             by_rate.addcmul_(slope, weights.distance)
             torch.mul(slope, weights.inverse, out=inner).mul_(rate)
-            flow = spread().mul_(weights.difference)
+            wide_there = _window(rows, width, REACH, shift, PATCH)
+            flow = spread().mul_(torch.sub(guide[wide], guide[wide_there], out=difference))
             grad_guide[wide].add_(flow)
-            grad_guide[_window(rows, width, REACH, shift, PATCH)].sub_(flow)
+            grad_guide[wide_there].sub_(flow)
         grad_rate += by_rate.sum((0, 1))
     grad_x = _fold(grad_values, SEARCH, height, width)
     # 2 from the square, 1/2 from the root: only ln 2 of the power is left.
@@ -150,16 +153,14 @@ class _Weights:
         self._guide, self._rows, self._rate = guide, rows, rate
         self._width = len(rate)
         self._here = guide[_window(rows, self._width, REACH, margin=PATCH)]
-        self.difference = torch.empty_like(self._here, memory_format=torch.contiguous_format)
-        self._box = _Box(torch.empty_like(self.difference))
-        self.inverse = torch.empty_like(self._box.result)
-        self.distance = torch.empty_like(self._box.result)
-        self._whole, self.result = power_buffer(self._box.result.shape, guide)
+        self._box = _Box(torch.empty_like(self._here, memory_format=torch.contiguous_format))
+        self.inverse, self.distance = torch.empty_like(self._box.result), self._box.result
+        self._whole, self.result = power_buffer(self.distance.shape, guide)
 
     def __call__(self, shift: tuple[int, int]) -> Tensor:
         there = self._guide[_window(self._rows, self._width, REACH, shift, PATCH)]
-        torch.sub(self._here, there, out=self.difference)
-        torch.square(self.difference, out=self._box.source)
+        # The square of the difference in one pass.
+        torch.ops.aten.mse_loss.out(self._here, there, UNREDUCED, out=self._box.source)
         square = self._box().add_(EPS)
         # A reciprocal root and a product are faster than a root, and a power of two than one of e.
         torch.rsqrt(square, out=self.inverse)
