@@ -162,14 +162,14 @@ class Bank:
     def _run(self, images: Tensor, programs: list[list[int]], params: Tensor) -> Tensor:
         dtype = images.dtype
         images = images.to(torch.promote_types(dtype, torch.float32))
-        columns = params.to(images.dtype).split(self._sizes, dim=1)
-        physical = {token: self.modules[token].physical(columns[token]) for token in set().union(*programs)}
+        params = params.to(images.dtype)
         if all(program == programs[0] for program in programs):
             for token in programs[0] if programs else []:
-                images = self.modules[token].apply(images, physical[token])
+                module = self.modules[token]
+                images = module.apply(images, module.physical(params[:, self.slices[token]]))
             return images.to(dtype)
         schedule = list(self._schedule(programs))
-        values = _gather(schedule, physical)
+        values = self._values(schedule, params)
         rows = list(images.unbind())
         for token, group in schedule:
             done = self.modules[token].apply(torch.stack([rows[row] for row in group]), next(values[token]))
@@ -202,17 +202,18 @@ class Bank:
             needed[token] -= len(moved)
             yield token, moved
 
-
-def _gather(schedule: list[tuple[int, list[int]]], physical: dict[int, Tensor]) -> dict[int, Iterator[Tensor]]:
-    """The parameters of each group in turn, by token; one look-up a token, not one a group."""
-    groups: dict[int, list[list[int]]] = {token: [] for token in physical}
-    for token, group in schedule:
-        groups[token].append(group)
-    gathered = {}
-    for token, values in physical.items():
-        rows = torch.tensor(list(chain.from_iterable(groups[token])), device=values.device)
-        gathered[token] = iter(values[rows].split([len(group) for group in groups[token]]))
-    return gathered
+    def _values(self, schedule: list[tuple[int, list[int]]], params: Tensor) -> dict[int, Iterator[Tensor]]:
+        """The physical parameters of the groups of each token in turn; one look-up for all, not one a group."""
+        groups: dict[int, list[list[int]]] = {}
+        for token, group in schedule:
+            groups.setdefault(token, []).append(group)
+        rows = [list(chain.from_iterable(of_token)) for of_token in groups.values()]
+        gathered = params.index_select(0, torch.tensor(list(chain.from_iterable(rows)), device=params.device))
+        values = {}
+        for (token, of_token), part in zip(groups.items(), gathered.split([len(row) for row in rows]), strict=True):
+            physical = self.modules[token].physical(part[:, self.slices[token]])
+            values[token] = iter(physical.split([len(group) for group in of_token]))
+        return values
 
 
 def _kind(tensor: Tensor) -> str:

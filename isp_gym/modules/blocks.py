@@ -32,7 +32,21 @@ def pointwise(forward: Forward, backward: Backward, x: Tensor, values: Tensor) -
     Returns:
         Images (B, 3, H, W).
     """
+    if not torch.is_grad_enabled():
+        # A few small images take no longer than what autograd prepares.
+        return _evaluate(forward, x, values)
     out: Tensor = _Pointwise.apply(forward, backward, x, values)
+    return out
+
+
+def _evaluate(forward: Forward, x: Tensor, values: Tensor) -> Tensor:
+    out = torch.empty_like(x, memory_format=torch.contiguous_format)
+    pixels, result, column = x.flatten(2), out.flatten(2), values[:, :, None]
+    if len(x) * pixels.shape[2] <= BLOCK:
+        forward(pixels, column, result)
+        return out
+    for images, where in _blocks(pixels):
+        forward(pixels[images, :, where], column[images], result[images, :, where])
     return out
 
 
@@ -41,11 +55,7 @@ class _Pointwise(torch.autograd.Function):
     def forward(ctx, forward: Forward, backward: Backward, x: Tensor, values: Tensor) -> Tensor:
         ctx.backward_block = backward
         ctx.save_for_backward(x, values)
-        out = torch.empty_like(x, memory_format=torch.contiguous_format)
-        pixels, result, column = x.flatten(2), out.flatten(2), values[:, :, None]
-        for images, where in _blocks(pixels):
-            forward(pixels[images, :, where], column[images], result[images, :, where])
-        return out
+        return _evaluate(forward, x, values)
 
     @staticmethod
     @once_differentiable
