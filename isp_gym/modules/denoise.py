@@ -28,6 +28,11 @@ REACH = SEARCH + PATCH
 GUIDE = (0.299, 0.587, 0.114)
 EPS = 1e-8
 UNREDUCED = 0
+LEAST_POWER = -100
+"""Smaller powers of two would change no sum, but once one underflows, ``exp2`` is slow for its whole vector register.
+
+As the batch is innermost, that register holds the weights of up to sixteen images.
+"""
 HALF = [(dy, dx) for dy in range(SEARCH + 1) for dx in range(-SEARCH, SEARCH + 1) if (dy, dx) > (0, 0)]
 """The shifts of one half-plane; the other half are their opposites."""
 
@@ -165,7 +170,7 @@ class _Weights:
         # A reciprocal root and a product are faster than a root, and a power of two than one of e.
         torch.rsqrt(square, out=self.inverse)
         torch.mul(square, self.inverse, out=self.distance)
-        torch.mul(self.distance, self._rate, out=self.result)
+        torch.mul(self.distance, self._rate, out=self.result).clamp_min_(LEAST_POWER)
         self._whole.exp2_()
         return self.result
 
