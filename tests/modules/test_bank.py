@@ -96,6 +96,17 @@ def test_costly_modules_wait_for_company(bank):
     assert order == programs
 
 
+def test_schedule_runs_each_program_in_order(bank):
+    """Empty programs, repeated modules and all; a group never holds an image twice."""
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.randint(0, 7, (30,), generator=generator).tolist()
+    programs = [torch.randint(0, bank.num_modules, (n,), generator=generator).tolist() for n in lengths]
+    schedule = list(bank._schedule(programs))
+    assert [[token for token, rows in schedule if row in rows] for row in range(30)] == programs
+    assert all(len(set(rows)) == len(rows) for _, rows in schedule)
+    assert len(schedule) < sum(lengths) / 2
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
 def test_dtypes(bank, dtype):
     images, sequences, params = batch(bank)

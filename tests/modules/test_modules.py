@@ -92,6 +92,14 @@ class Family:
         alone = [run(module, images[i : i + 1], params[i : i + 1]) for i in range(5)]
         assert torch.equal(run(module, images, params), torch.cat(alone))
 
+    def test_gradients_do_not_change_a_bit(self, module):
+        generator = torch.Generator().manual_seed(7)
+        images = torch.rand(4, 3, 13, 11, generator=generator)
+        params = torch.rand(4, len(module.parameters), generator=generator)
+        with torch.no_grad():
+            plain = run(module, images, params)
+        assert torch.equal(run(module, images.requires_grad_(), params.requires_grad_()), plain)
+
     def test_blocks_make_no_difference(self, module, monkeypatch):
         """All images at once, some at a time, and parts of one."""
         generator = torch.Generator().manual_seed(4)
@@ -181,6 +189,16 @@ class TestDenoise(Family):
         noisy = clean + 0.02 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
         output = find("reference", "denoise").apply(noisy, torch.tensor([[0.1]]))
         assert (output - clean).square().mean() < 0.1 * (noisy - clean).square().mean()
+
+    def test_weights_may_vanish(self):
+        """The narrowest weights, of images as different from pixel to pixel as can be, leave the images alone."""
+        images = torch.rand(2, 3, 16, 15, generator=torch.Generator().manual_seed(0)).round().requires_grad_()
+        h = torch.full((2, 1), 1e-5, requires_grad=True)
+        output = find("reference", "denoise").apply(images, h)
+        torch.testing.assert_close(output, images)
+        grads = torch.autograd.grad(output.sum(), (images, h))
+        torch.testing.assert_close(grads[0], torch.ones_like(images))
+        assert grads[1].isfinite().all()
 
     def test_borders_are_circular(self, module):
         images = torch.rand(1, 3, 13, 12)
