@@ -10,7 +10,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import Tensor, nn
 
-from isp_gym.adapters import BoxActions, to_sb3_vecenv
+from isp_gym.adapters import to_sb3_vecenv
 from isp_gym.benchmark import Training
 from isp_gym.envs.stepwise import run_policy
 
@@ -33,9 +33,10 @@ class StepwisePPO:
 
     def train(self, training: Training) -> None:
         """Learn until the budget is spent."""
-        lanes = to_sb3_vecenv(training.make_vec("ISP/Stepwise-v0", self.num_envs, dense=self.dense))
+        lanes = training.make_vec("ISP/StepwiseBox-v0", self.num_envs, dense=self.dense)
+        self.view = lanes.unwrapped.make_view("box")  # type: ignore[attr-defined]
         # The penalty for dark images is a thousand times the loss: unscaled, the critic sees nothing else.
-        env = VecNormalize(lanes, norm_obs=False, gamma=1.0, clip_reward=5.0)
+        env = VecNormalize(to_sb3_vecenv(lanes), norm_obs=False, gamma=1.0, clip_reward=5.0)
         self.bank, self.max_length = training.bank, training.setting.length
         self.model = PPO(
             "MultiInputPolicy",
@@ -62,8 +63,8 @@ class StepwisePPO:
         arrays = {key: value.cpu().numpy() for key, value in observation.items()}
         actions, _ = self.model.predict(arrays, deterministic=True)
         allowed = torch.cat([observation["used"] == 0, torch.ones(len(actions), 1, dtype=torch.bool)], 1)
-        decoded = BoxActions(self.bank).decode(actions, allowed.cpu().numpy())
-        return torch.from_numpy(decoded["module"]), torch.from_numpy(decoded["params"])
+        native = self.view.decode(actions, allowed)
+        return native["module"], native["params"]
 
 
 class _Checkpoints(BaseCallback):

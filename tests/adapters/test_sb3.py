@@ -5,9 +5,8 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import VecEnv
 
 import isp_gym  # noqa: F401 (registers the environments)
-from isp_gym.adapters import BoxActions, to_sb3_vecenv
+from isp_gym.adapters import to_sb3_vecenv
 from isp_gym.errors import UserError
-from isp_gym.modules import get_bank
 
 TINY = {"image_size": 16, "num_scenes": 6}
 
@@ -69,19 +68,6 @@ def test_ppo_trains_on_the_batch():
 def test_anything_else_is_refused():
     with pytest.raises(UserError, match="CartPole"):
         to_sb3_vecenv(gym.make_vec("CartPole-v1", 2))
-
-
-def test_box_actions_choose_the_best_that_is_allowed():
-    bank = get_bank("reference")
-    view = BoxActions(bank)
-    actions = np.zeros((2, 38), np.float32)
-    actions[:, 3], actions[:, 7] = 0.9, 0.5
-    actions[:, 11:] = -1
-    mask = np.ones((2, 11), np.int8)
-    mask[1, 3] = 0
-    native = view.decode(actions, mask)
-    assert native["module"].tolist() == [3, 7]
-    assert not native["params"].any()
 
 
 def test_the_environment_itself_stays_as_it_was():
