@@ -29,7 +29,7 @@ GUIDE = (0.299, 0.587, 0.114)
 EPS = 1e-8
 UNREDUCED = 0
 LEAST_POWER = -100
-"""Smaller powers of two would change no sum, but once one underflows, ``exp2`` is slow for its whole vector register.
+"""At 1e-30, smaller weights are none; but once one underflows, ``exp2`` is slow for its whole vector register.
 
 As the batch is innermost, that register holds the weights of up to sixteen images.
 """
