@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from isp_gym.adapters import to_sb3_vecenv
 from isp_gym.benchmark import Training
 from isp_gym.envs.stepwise import run_policy
+from isp_gym.errors import UserError
+
+_NATURE_CNN_SIZE = 36  # the smallest image that three convolutions without padding leave something of
 
 
 class StepwisePPO:
@@ -32,7 +35,15 @@ class StepwisePPO:
         self.model: PPO
 
     def train(self, training: Training) -> None:
-        """Learn until the budget is spent."""
+        """Learn until the budget is spent.
+
+        Raises:
+            UserError: The images are too small for Stable-Baselines3's CNN.
+        """
+        if training.setting.image_size < _NATURE_CNN_SIZE:
+            raise UserError(
+                f"stepwise-ppo needs image_size={_NATURE_CNN_SIZE} or more, not {training.setting.image_size}"
+            )
         lanes = training.make_vec("ISP/StepwiseBox-v0", self.num_envs, dense=self.dense)
         self.view = lanes.unwrapped.make_view("box")  # type: ignore[attr-defined]
         # The penalty for dark images is a thousand times the loss: unscaled, the critic sees nothing else.

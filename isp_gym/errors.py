@@ -23,5 +23,5 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """
     names = sorted(known)
     nearest = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean '{nearest[0]}'? " if nearest else ""
-    return UserError(f"unknown {kind} '{name}'; {hint}(known: {', '.join(names) or 'none'})")
+    hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
+    return UserError(f"unknown {kind} '{name}'{hint} (known: {', '.join(names) or 'none'})")

@@ -52,7 +52,10 @@ def compare(
         config.setting(split).load_scenes()  # an unreadable image is found now, not in the middle of the work
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    try:
+        partial.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(f"cannot write to '{out}': {error.strerror}") from error
     start = time.perf_counter()
     rows = run_all(config, partial / "runs", jobs or len(os.sched_getaffinity(0)), console)
     _save_references(config, partial)

@@ -121,6 +121,11 @@ class TestFolder:
             compare(small(agents=agents, seeds=[0]), tmp_path / "run", jobs=1, console=Console(quiet=True))
         assert sorted(path.name for path in tmp_path.iterdir()) == ["run", "run.1"]
 
+    def test_a_place_that_cannot_be_written(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(UserError, match="cannot write to"):
+            compare(small(agents={"input": {}}), tmp_path / "file" / "run", console=Console(quiet=True))
+
     def test_somebody_elses_folder_is_left_alone(self, tmp_path):
         (tmp_path / "thesis.txt").write_text("three years of work")
         with pytest.raises(UserError, match="holds no results of isp-gym"):

@@ -1,0 +1,66 @@
+import pytest
+import torch
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+
+from isp_gym.data import SceneBatch
+from isp_gym.errors import UserError
+from isp_gym.tasks import TASKS, get_task
+
+TASK = get_task("enhancement")
+
+
+def scenes(targets: torch.Tensor) -> SceneBatch:
+    n = len(targets)
+    return SceneBatch(torch.zeros_like(targets), targets, tuple(str(i) for i in range(n)), tuple(range(n)))
+
+
+TARGETS = torch.rand(4, 3, 24, 20)
+IMAGES = (TARGETS + 0.2 * torch.randn(4, 3, 24, 20)).clamp(-0.5, 1.5)
+
+
+class TestLoss:
+    def test_is_the_mean_squared_error_of_each_image(self):
+        images = TARGETS.clone().clamp(0.1, 0.9)
+        targets = images + torch.tensor([0.0, 0.1, -0.05, 0.02])[:, None, None, None]
+        torch.testing.assert_close(TASK.loss(images, scenes(targets)), torch.tensor([0.0, 0.01, 0.0025, 0.0004]))
+
+    def test_sees_the_image_that_the_metrics_see(self):
+        loss = TASK.loss(IMAGES, scenes(TARGETS))
+        torch.testing.assert_close(loss, TASK.loss(IMAGES.clamp(0, 1), scenes(TARGETS)))
+        torch.testing.assert_close(-10 * loss.double().log10(), TASK.metrics(IMAGES, scenes(TARGETS))["psnr"])
+
+    def test_does_not_depend_on_the_batch(self):
+        whole = TASK.loss(IMAGES, scenes(TARGETS))
+        for i in range(4):
+            assert torch.equal(TASK.loss(IMAGES[i : i + 1], scenes(TARGETS[i : i + 1])), whole[i : i + 1])
+
+    def test_gradient(self):
+        images = IMAGES.double().requires_grad_()
+        assert torch.autograd.gradcheck(lambda x: TASK.loss(x, scenes(TARGETS.double())), images)
+
+
+class TestMetrics:
+    def test_agree_with_scikit_image(self):
+        metrics = TASK.metrics(IMAGES, scenes(TARGETS))
+        for i in range(4):
+            image, target = IMAGES[i].clamp(0, 1).double().numpy(), TARGETS[i].double().numpy()
+            options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+            ssim = structural_similarity(image, target, channel_axis=0, data_range=1.0, **options)
+            psnr = peak_signal_noise_ratio(target, image, data_range=1.0)
+            assert metrics["psnr"][i].item() == pytest.approx(psnr)
+            assert metrics["ssim"][i].item() == pytest.approx(ssim)
+
+    def test_of_a_perfect_image(self):
+        metrics = TASK.metrics(TARGETS, scenes(TARGETS))
+        assert metrics["psnr"].tolist() == [100.0] * 4
+        assert metrics["ssim"].tolist() == pytest.approx([1.0] * 4)
+
+
+def test_names_its_metrics():
+    assert TASK.score in TASK.metrics(IMAGES, scenes(TARGETS))
+    assert TASKS["enhancement"] is type(TASK)
+
+
+def test_unknown_task():
+    with pytest.raises(UserError, match="unknown task 'enhancment'; did you mean 'enhancement'"):
+        get_task("enhancment")
