@@ -1,0 +1,70 @@
+"""``check_module`` passes what is sound and catches what is broken, one fault at a time."""
+
+import dataclasses
+
+import pytest
+import torch
+
+import isp_gym  # noqa: F401 (registers the environments)
+from isp_gym.modules import BANKS
+from isp_gym.modules.base import Module, Parameter
+from isp_gym.testing import check_module
+
+
+def module(apply, **changes):
+    parameters = (Parameter("gain", "", 0.5, 2.0, neutral=1.0),)
+    sound = Module("gain", parameters, apply, needs="any", gives="any", clamps=False, formula="g x", reference="here")
+    return dataclasses.replace(sound, **changes)
+
+
+def gain(x, p):
+    return x * p[:, :, None, None]
+
+
+class FlippedGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * 2
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad * -2
+
+
+def writes_to_input(x, p):
+    with torch.no_grad():
+        x.mul_(0.5)
+    return gain(x, p)
+
+
+BROKEN_MODULES = {
+    "mean over the batch": (module(lambda x, p: gain(x, p) - x.mean()), "batch"),
+    "parameters of the first image": (module(lambda x, p: gain(x, p[:1])), "batch"),
+    "writes to its input": (module(writes_to_input), "writes to its input"),
+    "another dtype": (module(lambda x, p: gain(x, p).float()), "float64"),
+    "crops": (module(lambda x, p: gain(x, p)[..., 1:]), "became"),
+    "square images only": (module(lambda x, p: gain(x, p).transpose(2, 3)), "became"),
+    "random": (module(lambda x, p: gain(x, p) + torch.rand(1, dtype=x.dtype) * 1e-3), "another output"),
+    "not finite at black": (module(lambda x, p: gain(x, p).log()), "finite"),
+    "does not clamp": (module(gain, clamps=True), "clamps"),
+    "wrong gradient": (module(lambda x, p: gain(FlippedGradient.apply(x), p)), "gradients"),
+    "no gradient": (module(lambda x, p: gain(x, p.detach()) + 0 * p.sum()), "gradients"),
+    "no parameter": (module(gain, parameters=()), "parameter"),
+    "unknown light": (module(gain, needs="dark"), "needs"),
+    "neutral outside": (module(gain, parameters=(Parameter("g", "", 0.5, 2, neutral=3),)), "neutral"),
+}
+
+
+class TestModule:
+    @pytest.mark.parametrize("sound", [m for bank in BANKS.values() for m in bank], ids=lambda m: m.name)
+    def test_every_module_passes(self, sound):
+        check_module(sound)
+
+    def test_the_sound_one_passes(self):
+        check_module(module(gain))
+
+    @pytest.mark.parametrize("kind", BROKEN_MODULES)
+    def test_it_is_caught(self, kind):
+        broken, message = BROKEN_MODULES[kind]
+        with pytest.raises(AssertionError, match=message):
+            check_module(broken)

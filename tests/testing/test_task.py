@@ -1,0 +1,78 @@
+"""``check_task`` passes what is sound and catches what is broken, one fault at a time."""
+
+import pytest
+import torch
+
+import isp_gym  # noqa: F401 (registers the environments)
+from isp_gym.tasks import Enhancement
+from isp_gym.testing import check_task
+
+
+class BatchMean(Enhancement):
+    def loss(self, images, scenes):
+        return super().loss(images, scenes).mean().expand(len(images))
+
+
+class ScalarLoss(Enhancement):
+    def loss(self, images, scenes):
+        return super().loss(images, scenes).mean()
+
+
+class NoClip(Enhancement):
+    def loss(self, images, scenes):
+        return (images - scenes.targets).square().mean(dim=(1, 2, 3))
+
+
+class NoGradient(Enhancement):
+    def loss(self, images, scenes):
+        return super().loss(images.detach(), scenes)
+
+
+class NaNLoss(Enhancement):
+    def loss(self, images, scenes):
+        return super().loss(images, scenes) / 0 * 0
+
+
+class ScoreMissing(Enhancement):
+    score = "box_map"
+
+
+class SinglePrecisionMetrics(Enhancement):
+    def metrics(self, images, scenes):
+        return {key: value.float() for key, value in super().metrics(images, scenes).items()}
+
+
+class MetricOfTheBatch(Enhancement):
+    def metrics(self, images, scenes):
+        psnr = super().metrics(images, scenes)["psnr"]
+        return {"psnr": psnr - psnr.mean()}
+
+
+class WritesToItsImages(Enhancement):
+    def loss(self, images, scenes):
+        with torch.no_grad():
+            images += 0.01
+        return super().loss(images, scenes)
+
+
+BROKEN_TASKS = {
+    BatchMean: "batch",
+    ScalarLoss: "shape",
+    NoClip: "clip",
+    NoGradient: "gradient",
+    NaNLoss: "finite",
+    ScoreMissing: "box_map",
+    SinglePrecisionMetrics: "float64",
+    MetricOfTheBatch: "batch",
+    WritesToItsImages: r"writes|another loss",
+}
+
+
+class TestTask:
+    def test_enhancement_passes(self):
+        check_task(Enhancement())
+
+    @pytest.mark.parametrize("broken", BROKEN_TASKS, ids=lambda cls: cls.__name__)
+    def test_it_is_caught(self, broken):
+        with pytest.raises(AssertionError, match=BROKEN_TASKS[broken]):
+            check_task(broken())
