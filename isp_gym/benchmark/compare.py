@@ -96,7 +96,9 @@ def _save_references(config: CompareConfig, partial: Path) -> None:
     folder.mkdir()
     for i in range(min(config.pictures, len(scenes))):
         write_png(folder / f"test-{i}-input.png", scenes[i].image)
-        write_png(folder / f"test-{i}-target.png", scenes[i].target)
+        target = scenes[i].target
+        if target is not None:
+            write_png(folder / f"test-{i}-target.png", target)
 
 
 def _machine() -> dict[str, Any]:

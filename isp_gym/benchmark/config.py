@@ -45,6 +45,9 @@ class CompareConfig:
     modules: list[str] | None = None
     max_length: int | None = None
     task: str = "enhancement"
+    task_options: dict[str, Any] | None = None
+    on_error: str = "raise"
+    order: str = "free"
     reward: dict[str, float] = field(default_factory=dict)
     device: str = "cpu"
     budget: int = 10000
@@ -55,9 +58,9 @@ class CompareConfig:
 
     def setting(self, split: str) -> Setting:
         """The setting over one split."""
-        shared = ("data", "image_size", "scene_seed", "bank", "modules", "max_length", "task", "reward", "device")
         counts = asdict(self.scenes)
-        return Setting(split=split, num_scenes=counts[split], **{key: getattr(self, key) for key in shared})
+        own = [key for key in Setting.__dataclass_fields__ if hasattr(self, key)]
+        return Setting(split=split, num_scenes=counts[split], **{key: getattr(self, key) for key in own})
 
     def agent_spec(self, name: str) -> tuple[str, dict[str, Any]]:
         """Entry point or class of the agent of that name, and its options."""

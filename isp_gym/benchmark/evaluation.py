@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from isp_gym.data import SceneSet
+from isp_gym.data import SceneBatch, SceneSet
 from isp_gym.errors import UserError
 from isp_gym.modules import Bank
 from isp_gym.tasks import Task
@@ -18,20 +19,25 @@ _CHUNK = 32
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Outputs (N, 3, H, W), metrics (N,) each, and the pipelines, or ``None`` for an agent that only enhances."""
+    """What came of it.
+
+    Attributes:
+        outputs: The first processed images, (n, 3, H, W), as many as were asked for.
+        metrics: Metrics of the whole set.
+        per_scene: Metrics of each scene, (N,) each, NaN where a scene has none.
+        sequences: The pipelines, (N, L), or ``None`` for an agent that only enhances.
+        params: Their normalised parameters, (N, P), or ``None``.
+    """
 
     outputs: Tensor
-    metrics: dict[str, Tensor]
+    metrics: dict[str, float]
+    per_scene: dict[str, Tensor]
     sequences: Tensor | None
     params: Tensor | None
 
-    def means(self) -> dict[str, float]:
-        """Each metric's mean over the scenes."""
-        return {name: float(values.mean()) for name, values in self.metrics.items()}
-
 
 @torch.no_grad()
-def evaluate(agent: Any, scenes: SceneSet, bank: Bank, task: Task) -> Evaluation:
+def evaluate(agent: Any, scenes: SceneSet, bank: Bank, task: Task, keep: int = 0) -> Evaluation:
     """Run an agent on all scenes; it sees the inputs only.
 
     Args:
@@ -39,29 +45,34 @@ def evaluate(agent: Any, scenes: SceneSet, bank: Bank, task: Task) -> Evaluation
         scenes: What to evaluate on.
         bank: Applies the pipelines.
         task: Measures the outputs.
+        keep: How many of the processed images to keep.
 
     Raises:
         UserError: The agent returned something of the wrong shape, or numbers that are not finite.
     """
-    parts = [_run(agent, scenes, range(start, min(start + _CHUNK, len(scenes))), bank) for start in _starts(scenes)]
-    outputs = torch.cat([images for images, _, _ in parts])
-    whole = scenes.batch(range(len(scenes)))
-    sequences, params = ([part[i] for part in parts] for i in (1, 2))
+    meter, parts = task.meter(), []
+    kept: list[Tensor] = []
+    for batch in _batches(scenes):
+        outputs, sequences, params = _run(agent, batch, bank)
+        parts.append((meter.add(outputs, batch), sequences, params))
+        kept.append(outputs[: max(0, keep - sum(len(images) for images in kept))])
     listed = parts[0][1] is not None
     return Evaluation(
-        outputs,
-        task.metrics(outputs, whole),
-        torch.cat(sequences) if listed else None,
-        torch.cat(params) if listed else None,
+        torch.cat(kept),
+        meter.result(),
+        {name: torch.cat([part[0][name] for part in parts]) for name in parts[0][0]},
+        torch.cat([part[1] for part in parts]) if listed else None,
+        torch.cat([part[2] for part in parts]) if listed else None,
     )
 
 
-def _starts(scenes: SceneSet) -> range:
-    return range(0, len(scenes), _CHUNK)
+def _batches(scenes: SceneSet) -> Iterator[SceneBatch]:
+    for start in range(0, len(scenes), _CHUNK):
+        yield scenes.batch(range(start, min(start + _CHUNK, len(scenes))))
 
 
-def _run(agent: Any, scenes: SceneSet, indices: range, bank: Bank) -> tuple[Tensor, Any, Any]:
-    images = scenes.batch(indices).images
+def _run(agent: Any, batch: SceneBatch, bank: Bank) -> tuple[Tensor, Any, Any]:
+    images = _shown(agent, batch)
     sequences = params = None
     if hasattr(agent, "pipelines"):
         sequences, params = agent.pipelines(images.clone())
@@ -73,6 +84,15 @@ def _run(agent: Any, scenes: SceneSet, indices: range, bank: Bank) -> tuple[Tens
     if not outputs.isfinite().all():
         raise UserError(f"{_name(agent)} made an image with NaN or infinite values")
     return outputs, sequences, params
+
+
+def _shown(agent: Any, batch: SceneBatch) -> Tensor:
+    """The RAW input or, for an agent that asks for it, what the camera itself made of the shot."""
+    if getattr(agent, "sees", "raw") == "raw":
+        return batch.images
+    if batch.cameras is None:
+        raise UserError(f"{_name(agent)} needs camera JPEGs, and this data has none; leave the agent out")
+    return batch.cameras
 
 
 def _name(agent: Any) -> str:

@@ -27,7 +27,7 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#
 def write_report(results: dict[str, Any], folder: Path) -> None:
     """Write ``folder/report.html`` from the results and the pictures in ``folder``."""
     rows, config = results["rows"], results["config"]
-    score = get_task(config["task"]).score
+    score = get_task(config["task"], config["task_options"]).score
     lines = summarise(rows)
     template = Environment(loader=PackageLoader("isp_gym.benchmark", "."), autoescape=True).get_template(
         "report.html.j2"
@@ -96,9 +96,12 @@ def _gallery(rows: Sequence[dict[str, Any]], config: dict[str, Any], folder: Pat
         pictures: list[dict[str, Any]] = [{"title": "input, 8x brighter", "src": source, "brighten": True}]
         for row in shown:
             picture = folder / "runs" / row["agent"] / f"seed-{row['seed']}" / f"test-{i}.png"
-            value = row["scenes"][i][score]
-            pictures.append({"title": row["agent"], "src": _inline(picture), "note": f"{value:.2f}"})
-        pictures.append({"title": "target", "src": _inline(folder / "scenes" / f"test-{i}-target.png")})
+            value = row["scenes"][i].get(score)
+            note = "" if value is None else f"{value:.2f}"
+            pictures.append({"title": row["agent"], "src": _inline(picture), "note": note})
+        target = folder / "scenes" / f"test-{i}-target.png"
+        if target.exists():
+            pictures.append({"title": "target", "src": _inline(target)})
         gallery.append({"scene": scene["scene"], "pictures": pictures})
     return gallery
 

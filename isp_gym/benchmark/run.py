@@ -51,7 +51,7 @@ class _Curve:
             return
         start = time.perf_counter()
         with torch.random.fork_rng():
-            means = evaluate(agent, self.scenes, self.bank, self.task).means()
+            means = evaluate(agent, self.scenes, self.bank, self.task).metrics
             extra = agent.diagnostics() if hasattr(agent, "diagnostics") else {}
         self.points.append({"task_evaluations": self.budget.task_evaluations, **means, **extra})
         self.seconds += time.perf_counter() - start
@@ -84,14 +84,14 @@ def run(config: CompareConfig, name: str, seed: int, folder: Path, on_progress: 
     if budget.task_evaluations:
         curve.measure(agent)
     test = config.setting("test").load_scenes()
-    result = evaluate(agent, test, training.bank, config.setting("test").make_task())
+    result = evaluate(agent, test, training.bank, config.setting("test").make_task(), keep=config.pictures)
     row = {
         "agent": name,
         "task": config.task,
         "data": config.data,
         "split": "test",
         "seed": seed,
-        "metrics": result.means(),
+        "metrics": result.metrics,
         "task_evaluations": budget.task_evaluations,
         "gradient_evaluations": budget.gradient_evaluations,
         "module_megapixels": round(budget.module_megapixels, 3),
@@ -101,7 +101,7 @@ def run(config: CompareConfig, name: str, seed: int, folder: Path, on_progress: 
         "train_scenes_read": list(training.scenes.read),
         "scenes": _scene_rows(result, test, training),
     }
-    _save(folder, row, result.outputs[: config.pictures])
+    _save(folder, row, result.outputs)
     return row
 
 
@@ -121,7 +121,7 @@ def _scene_rows(result: Evaluation, scenes: SceneSet, training: Training) -> lis
     """Per scene its metrics and, exactly, the pipeline that it got: all that is needed to compute the row again."""
     rows = []
     for i, scene in enumerate(scenes.ids):
-        row: dict[str, Any] = {"scene": scene, **{key: float(values[i]) for key, values in result.metrics.items()}}
+        row: dict[str, Any] = {"scene": scene, **_numbers(result.per_scene, i)}
         if result.sequences is not None and result.params is not None:
             tokens = [token for token in result.sequences[i].tolist() if token != training.bank.end_token]
             row["sequence"] = [training.bank.names[token] for token in tokens]
@@ -129,6 +129,11 @@ def _scene_rows(result: Evaluation, scenes: SceneSet, training: Training) -> lis
             row["words"] = training.bank.describe(result.sequences[i], result.params[i])
         rows.append(row)
     return rows
+
+
+def _numbers(per_scene: dict[str, Tensor], i: int) -> dict[str, float]:
+    """Scene i's metrics; JSON has no NaN, so what it has not is left out."""
+    return {name: float(values[i]) for name, values in per_scene.items() if not values[i].isnan()}
 
 
 def _save(folder: Path, row: Row, outputs: Tensor) -> None:

@@ -10,7 +10,16 @@ import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-METRIC_TITLES = {"psnr": "PSNR, dB", "ssim": "SSIM"}
+METRIC_TITLES = {
+    "psnr": "PSNR, dB",
+    "ssim": "SSIM",
+    "box_map": "box mAP",
+    "box_map50": "box mAP.5",
+    "box_map75": "box mAP.75",
+    "mask_map": "mask mAP",
+    "mask_map50": "mask mAP.5",
+    "mask_map75": "mask mAP.75",
+}
 METRIC_DIGITS = {"psnr": 2, "ssim": 3}
 
 

@@ -6,17 +6,22 @@
 ('validation/astronaut.png/0', 'validation/astronaut.png/1')
 """
 
-from isp_gym.data.scene import Scene, SceneBatch, SceneSet
+from isp_gym.data.scene import Objects, Scene, SceneBatch, SceneSet
 from isp_gym.data.source import DataSource
-from isp_gym.data.sources import DATA_SOURCES, SOURCES, check_data, load_scenes
+from isp_gym.data.sources import DATA_SOURCES, ON_ERROR, SOURCES, check_data, load_scenes
 from isp_gym.data.splits import SPLITS, sealed
+from isp_gym.data.store import LazyStore, MemoryStore
 from isp_gym.data.unprocess import UnprocessSettings, unprocess
 
 __all__ = [
     "DATA_SOURCES",
+    "ON_ERROR",
     "SOURCES",
     "SPLITS",
     "DataSource",
+    "LazyStore",
+    "MemoryStore",
+    "Objects",
     "Scene",
     "SceneBatch",
     "SceneSet",

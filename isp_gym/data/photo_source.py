@@ -17,6 +17,7 @@ from torch import Tensor
 from isp_gym.data.photos import read_photo
 from isp_gym.data.scene import SceneSet
 from isp_gym.data.source import DataSource
+from isp_gym.data.store import MemoryStore
 from isp_gym.data.unprocess import unprocess
 from isp_gym.errors import UserError
 
@@ -56,7 +57,9 @@ class PhotoSource(DataSource):
                 images[k], targets[k] = make_scene(pixels, (split, photo.key, k, seed), image_size)
         used = [photos[k % len(photos)].name for k in range(count)]
         ids = [f"{split}/{name}/{k}" for k, name in enumerate(used)]
-        return SceneSet(images, targets, ids, used, split, f"{self.name}:{argument}" if argument else self.name)
+        return SceneSet(
+            MemoryStore(images, targets), ids, used, split, f"{self.name}:{argument}" if argument else self.name
+        )
 
 
 def _allocate(count: int, image_size: int) -> Tensor:

@@ -4,13 +4,42 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from isp_gym.data.splits import SPLITS, refuse_sealed
+from isp_gym.data.store import SceneStore
 from isp_gym.errors import UserError
+
+
+@dataclass(frozen=True, eq=False)
+class Objects:
+    """What is to be found in one scene.
+
+    Attributes:
+        boxes: (n, 4) float32: x1, y1, x2, y2 in pixels of the scene's image, inside it, with x2 > x1 and y2 > y1.
+        labels: (n,) int64, indices into ``classes``.
+        classes: Names of the data set's classes.
+        masks: (n, S, S) bool, or ``None`` where the data has none.
+        crowd: (n,) bool, COCO's ``iscrowd``: neither found nor missed in evaluation, and not learned from.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    classes: tuple[str, ...]
+    masks: Tensor | None = None
+    crowd: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))
+
+    def __post_init__(self) -> None:
+        if len(self.crowd) != len(self):
+            object.__setattr__(self, "crowd", torch.zeros(len(self), dtype=torch.bool))
+        if not len(self.boxes) == len(self.labels) == (len(self) if self.masks is None else len(self.masks)):
+            raise ValueError("objects need one box, one label and, if there are masks, one mask each")
+
+    def __len__(self) -> int:
+        return len(self.labels)
 
 
 @dataclass(frozen=True)
@@ -19,24 +48,31 @@ class Scene:
 
     Attributes:
         image: What the pipeline gets: linear RGB in [0, 1], shape (3, S, S), float32.
-        target: What it should become: display-referred sRGB in [0, 1], shape (3, S, S), float32.
-        id: ``split/photo/number``, e.g. ``test/coffee.png/3``; equal ids of one data set, image size and seed are
-            equal scenes.
+        target: What it should become: display-referred sRGB in [0, 1], shape (3, S, S), float32; ``None`` where the
+            data has no such image.
+        id: ``split/name`` or ``split/name/number``, e.g. ``test/coffee.png/3``; equal ids of one data set, image size
+            and seed are equal scenes.
+        camera: What the camera itself made of this shot (its JPEG), sRGB like ``target``, where the data has it.
+        objects: What is to be found in it, where the data says so.
     """
 
     image: Tensor
-    target: Tensor
+    target: Tensor | None
     id: str
+    camera: Tensor | None = None
+    objects: Objects | None = None
 
 
 @dataclass(frozen=True)
 class SceneBatch:
-    """Several scenes in one piece: ``images`` and ``targets`` (B, 3, S, S), ``ids`` and ``indices`` of length B."""
+    """Several scenes in one piece: ``images`` and the rest (B, 3, S, S), ``ids`` and ``indices`` of length B."""
 
     images: Tensor
-    targets: Tensor
+    targets: Tensor | None
     ids: tuple[str, ...]
     indices: tuple[int, ...]
+    cameras: Tensor | None = None
+    objects: tuple[Objects, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -49,25 +85,29 @@ class SceneSet:
     sealed (see ``sealed``) it hands out nothing. Iterating yields the scenes one by one.
 
     Args:
-        images: Input images (N, 3, S, S) float32 in [0, 1]; owned by the set from here on.
-        targets: Target images, likewise.
+        store: The scenes' pixels and objects.
         ids: Id of each scene; no two alike.
-        photos: Name of the photo that each scene was cut from.
+        photos: Name of the photo that each scene was made from.
         split: One of ``SPLITS``.
         data: The data spec that the scenes come from, e.g. ``"skimage"``.
+        device: Where what it hands out lies; ``None`` for wherever the store has it.
 
     Raises:
-        ValueError: If the lengths or shapes do not go together, or two ids are alike.
+        ValueError: If the lengths do not go together, or two ids are alike.
     """
 
     def __init__(
-        self, images: Tensor, targets: Tensor, ids: Sequence[str], photos: Sequence[str], split: str, data: str
+        self,
+        store: SceneStore,
+        ids: Sequence[str],
+        photos: Sequence[str],
+        split: str,
+        data: str,
+        device: torch.device | str | None = None,
     ) -> None:
-        if images.ndim != 4 or images.shape != targets.shape:
-            raise ValueError(f"images {tuple(images.shape)} and targets {tuple(targets.shape)} must be (N, 3, S, S)")
-        if not len(images) == len(ids) == len(photos) == len(set(ids)):
+        if not len(store) == len(ids) == len(photos) == len(set(ids)):
             raise ValueError("a scene set needs one image, one photo name and one unique id for each scene")
-        self._images, self._targets = images, targets
+        self._store, self._device = store, device
         self.ids, self.photos = tuple(ids), tuple(photos)
         self.split, self.data = split, data
         self._positions = {scene_id: i for i, scene_id in enumerate(self.ids)}
@@ -77,13 +117,13 @@ class SceneSet:
         return len(self.ids)
 
     def __repr__(self) -> str:
-        size = "x".join(str(n) for n in self._images.shape[2:])
-        return f"SceneSet({self.data!r}, {self.split}, {len(self)} scenes, {size})"
+        return f"SceneSet({self.data!r}, {self.split}, {len(self)} scenes)"
 
     def __getitem__(self, i: int) -> Scene:
         """Scene ``i`` as copies; negative numbers count from the end. Raises ``IndexError`` outside the set."""
-        (i,) = self._hand_out([i])
-        return Scene(self._images[i].clone(), self._targets[i].clone(), self.ids[i])
+        one = self.batch([i])
+        target, camera = (None if images is None else images[0] for images in (one.targets, one.cameras))
+        return Scene(one.images[0], target, one.ids[0], camera, None if one.objects is None else one.objects[0])
 
     def batch(self, indices: Tensor | Iterable[int]) -> SceneBatch:
         """The scenes at ``indices`` in that order, repeats allowed, as fresh tensors.
@@ -98,21 +138,21 @@ class SceneSet:
         """
         numbers = indices.tolist() if isinstance(indices, Tensor) else list(indices)
         positions = self._hand_out(numbers)
-        index = torch.tensor(positions, dtype=torch.long, device=self._images.device)
+        parts = self._store.fetch(positions)
+        if self._device is not None:
+            parts = parts.to(self._device)
         ids = tuple(self.ids[i] for i in positions)
-        return SceneBatch(self._images[index], self._targets[index], ids, positions)
+        return SceneBatch(parts.images, parts.targets, ids, positions, parts.cameras, parts.objects)
 
     @property
     def images(self) -> Tensor:
         """All input images, (N, 3, S, S), as a copy; counts as reading every scene. In a loop, prefer ``batch``."""
-        self._hand_out(range(len(self)))
-        return self._images.clone()
+        return self.batch(range(len(self))).images
 
     @property
-    def targets(self) -> Tensor:
+    def targets(self) -> Tensor | None:
         """All target images, (N, 3, S, S), as a copy; counts as reading every scene."""
-        self._hand_out(range(len(self)))
-        return self._targets.clone()
+        return self.batch(range(len(self))).targets
 
     @property
     def read(self) -> tuple[str, ...]:
@@ -136,15 +176,13 @@ class SceneSet:
 
     def to(self, device: torch.device | str) -> SceneSet:
         """The same scenes on ``device``. What either set hands out is recorded in both."""
-        moved = SceneSet(
-            self._images.to(device), self._targets.to(device), self.ids, self.photos, self.split, self.data
-        )
+        moved = SceneSet(self._store, self.ids, self.photos, self.split, self.data, device)
         moved._read = self._read
         return moved
 
     def fresh(self) -> SceneSet:
         """The same scenes with an empty record of reading; the pixels are shared, not copied."""
-        return SceneSet(self._images, self._targets, self.ids, self.photos, self.split, self.data)
+        return SceneSet(self._store, self.ids, self.photos, self.split, self.data, self._device)
 
     def _hand_out(self, numbers: Iterable[int]) -> tuple[int, ...]:
         refuse_sealed(self.split)

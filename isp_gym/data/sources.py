@@ -18,8 +18,16 @@ DATA_SOURCES: tuple[dict[str, str], ...] = tuple(source.describe() for source in
 """One row a source: name, licence, reference, version, description; strings only, for tables and JSON."""
 
 
+ON_ERROR = ("raise", "skip")
+
+
 def load_scenes(
-    data: str = "skimage", split: str = "train", count: int = 128, image_size: int = 64, seed: int = 0
+    data: str = "skimage",
+    split: str = "train",
+    count: int = 128,
+    image_size: int = 64,
+    seed: int = 0,
+    on_error: str = "raise",
 ) -> SceneSet:
     """Load scenes; a second call with the same arguments costs nothing while the files stay as they are.
 
@@ -32,6 +40,7 @@ def load_scenes(
         count: Number of scenes, at least 1.
         image_size: Side of the square images in pixels, at least 1.
         seed: Seed of crops and of the simulated camera, at least 0.
+        on_error: What to do about a file that cannot be used: ``"raise"``, or ``"skip"`` it with a warning.
 
     Returns:
         A set of its own, with an empty record of reading; the pixels are shared with the cache and cannot be changed.

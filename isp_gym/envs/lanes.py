@@ -124,7 +124,9 @@ class Lanes:
         core = self.core
         scene = core.scenes.ids[lane]
         heading = f"{scene}   reward {self.rewards[lane]:+.4f}   return {self.returns[lane]:+.4f}"
-        images = (core.scenes.images[lane], core.images()[lane], core.scenes.targets[lane])
+        images = [core.scenes.images[lane], core.images()[lane]]
+        if core.scenes.targets is not None:
+            images.append(core.scenes.targets[lane])
         return draw(images, heading, core.describe(lane))
 
 

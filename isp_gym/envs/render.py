@@ -20,12 +20,12 @@ _TITLES = ("input (linear)", "now", "target")
 
 
 def draw(images: Sequence[Tensor], heading: str, lines: Sequence[str]) -> Frame:
-    """Input, current image and target side by side over what has been done so far.
+    """Input, current image and, where there is one, target side by side over what has been done so far.
 
     The size depends on that of the images alone, so that the frames of an episode make a film.
 
     Args:
-        images: Input, current image and target, each (3, H, W), shown clipped to [0, 1].
+        images: Input, current image and perhaps target, each (3, H, W), shown clipped to [0, 1].
         heading: First line of text.
         lines: What has been done, a line a step; if there are too many, the last ones are shown.
 
@@ -38,8 +38,8 @@ def draw(images: Sequence[Tensor], heading: str, lines: Sequence[str]) -> Frame:
     pictures = pixels.repeat(factor, axis=0).repeat(factor, axis=1)
     canvas = np.full((_LINE + len(pictures) + (_LINES + 1) * _LINE, pictures.shape[1], 3), 24, np.uint8)
     canvas[_LINE : _LINE + len(pictures)] = pictures
-    for i, title in enumerate(_TITLES):
-        _write(canvas, title, 6 + i * pictures.shape[1] // len(_TITLES), 0)
+    for i, title in enumerate(_TITLES[: len(images)]):
+        _write(canvas, title, 6 + i * pictures.shape[1] // len(images), 0)
     numbered = [f"{i}. {line}" for i, line in enumerate(lines, start=1)][-(_LINES - 1) :]
     for i, line in enumerate([heading, *(numbered or ["nothing done yet"])]):
         _write(canvas, line, 6, _LINE + len(pictures) + i * _LINE + 4)

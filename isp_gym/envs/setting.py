@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from isp_gym.budget import Budget
-from isp_gym.data import SPLITS, SceneSet, check_data, load_scenes
+from isp_gym.data import ON_ERROR, SPLITS, SceneSet, check_data, load_scenes
 from isp_gym.envs.transition import Transition
 from isp_gym.errors import UserError, unknown
 from isp_gym.modules import Bank, get_bank
@@ -32,7 +32,9 @@ class Setting:
         bank: Name of the module bank.
         modules: Names of the modules to use, in token order; ``None`` for the whole bank.
         max_length: Longest pipeline, in modules; ``None`` for as many as the bank has.
-        task: Name of the downstream task.
+        task: The downstream task, e.g. ``"detection"`` or ``"detection:NETWORK"``, see :func:`isp_gym.tasks.get_task`.
+        task_options: Keyword arguments of the task, e.g. ``{"losses": ["box", "class"]}``.
+        on_error: What to do about a file that cannot be used: ``"raise"`` an error, or ``"skip"`` it with a warning.
         order: ``"free"``: modules in any order; ``"typed"``: each must find the light that it needs (linear or display,
             see :meth:`isp_gym.modules.Bank.typed_mask`), or it is refused like a module used twice.
         objective: Rewards to be paid for in place of the task's loss, with their weights, e.g. ``{"entropy": 1.0}``
@@ -50,6 +52,8 @@ class Setting:
     modules: Sequence[str] | None = None
     max_length: int | None = None
     task: str = "enhancement"
+    task_options: Mapping[str, Any] | None = None
+    on_error: str = "raise"
     order: str = "free"
     objective: Mapping[str, float] | None = None
     reward: Mapping[str, float] | None = None
@@ -79,6 +83,8 @@ class Setting:
             raise unknown("split", self.split, SPLITS)
         if self.order not in ORDERS:
             raise unknown("order", self.order, ORDERS)
+        if self.on_error not in ON_ERROR:
+            raise unknown("on_error", self.on_error, ON_ERROR)
         # SSIM's window and the denoiser's search take 11 pixels; 16 is the next size that is not all border.
         for name, least in (("num_scenes", 1), ("image_size", 16)):
             if getattr(self, name) < least:
@@ -106,7 +112,7 @@ class Setting:
 
     def make_task(self) -> Task:
         """The downstream task, with the objective as its loss if there is one."""
-        task = get_task(self.task)
+        task = get_task(self.task, self.task_options, self.device)
         return task if self.objective is None else Objective(task, self.objective)
 
     def make_reward(self) -> TerminalReward:
@@ -119,7 +125,7 @@ class Setting:
 
     def load_scenes(self) -> SceneSet:
         """The scenes of the split, on the device."""
-        scenes = load_scenes(self.data, self.split, self.num_scenes, self.image_size, self.scene_seed)
+        scenes = load_scenes(self.data, self.split, self.num_scenes, self.image_size, self.scene_seed, self.on_error)
         return scenes.to(self.device)
 
     def make_transition(self, budget: Budget | None = None) -> Transition:

@@ -4,6 +4,7 @@ from torch import Tensor
 
 from isp_gym.data import SceneBatch
 from isp_gym.rewards.base import Frame, RewardTerm
+from isp_gym.tasks.enhancement import targets_of
 
 
 class Fidelity(RewardTerm):
@@ -17,4 +18,4 @@ class Fidelity(RewardTerm):
 
     def map(self, frame: Frame, source: Frame, scenes: SceneBatch) -> Tensor:
         """(B, H, W) in [-1, 0]."""
-        return -(frame.images - scenes.targets).square().mean(1)
+        return -(frame.images - targets_of(scenes)).square().mean(1)

@@ -19,7 +19,7 @@ from isp_gym.rewards.exposedness import Exposedness
 from isp_gym.rewards.fidelity import Fidelity
 from isp_gym.rewards.gradient import Gradient
 from isp_gym.rewards.gray_world import GrayWorld
-from isp_gym.tasks import Task
+from isp_gym.tasks import Meter, Task
 
 REWARDS: dict[str, RewardTerm] = {
     term.name: term for term in (Gradient(), Entropy(), EME(), Exposedness(), GrayWorld(), Anchor(), Fidelity())
@@ -71,9 +71,9 @@ class Objective(Task):
         """The mean of :meth:`loss_map`, (B,)."""
         return self.loss_map(images, scenes).mean(dim=(1, 2))
 
-    def metrics(self, images: Tensor, scenes: SceneBatch) -> dict[str, Tensor]:
-        """Those of the task."""
-        return self._task.metrics(images, scenes)
+    def meter(self) -> Meter:
+        """That of the task."""
+        return self._task.meter()
 
 
 def table() -> list[dict[str, Any]]:

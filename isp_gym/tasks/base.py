@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from isp_gym.data import SceneBatch
@@ -13,13 +14,16 @@ from isp_gym.data import SceneBatch
 class Task(ABC):
     """A frozen downstream task that says how good a batch of processed images is.
 
-    Both methods judge each image by itself: image i's numbers do not depend on the rest of the batch. Images may leave
-    [0, 1]; a task clips them, for the loss exactly as for the metrics, so that training and testing see the same image.
+    It judges each image by itself: image i's numbers do not depend on the rest of the batch. Images may leave [0, 1]; a
+    task clips them, for the loss exactly as for the metrics, so that training and testing see the same image. Making a
+    task is cheap; what is heavy (a network) is loaded when it is first needed.
     """
 
     name: ClassVar[str]
     #: The metric that learning curves show and agents are ranked by; higher is better.
     score: ClassVar[str]
+    #: Whether it judges by a network that the user may choose, as in ``detection:NETWORK``.
+    takes_network: ClassVar[bool] = False
 
     @abstractmethod
     def loss(self, images: Tensor, scenes: SceneBatch) -> Tensor:
@@ -31,8 +35,54 @@ class Task(ABC):
 
         Returns:
             (B,), lower is better.
+
+        Raises:
+            UserError: The scenes lack what the task needs to know (a target, objects, masks).
         """
 
     @abstractmethod
-    def metrics(self, images: Tensor, scenes: SceneBatch) -> dict[str, Tensor]:
-        """Evaluation metrics of each image, each (B,) float64; keys as in ``results.json``."""
+    def meter(self) -> Meter:
+        """A fresh meter for one evaluation."""
+
+
+class Meter(ABC):
+    """Evaluation metrics over a data set that is shown part by part."""
+
+    @abstractmethod
+    def add(self, images: Tensor, scenes: SceneBatch) -> dict[str, Tensor]:
+        """Show some processed images.
+
+        Args:
+            images: (B, 3, H, W).
+            scenes: The scenes that they were made from.
+
+        Returns:
+            Metrics of each image by itself, (B,) float64 on the CPU, NaN where an image has none; keys as in
+            ``results.json``.
+        """
+
+    @abstractmethod
+    def result(self) -> dict[str, float]:
+        """The metrics of everything that was shown."""
+
+
+class MeanMeter(Meter):
+    """A metric of a data set that is the mean over its images; NaN, "this image has none", is left out."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, list[Tensor]] = {}
+
+    @abstractmethod
+    def measure(self, images: Tensor, scenes: SceneBatch) -> dict[str, Tensor]:
+        """Metrics of each image, see :meth:`Meter.add`."""
+
+    def add(self, images: Tensor, scenes: SceneBatch) -> dict[str, Tensor]:
+        """See :meth:`Meter.add`."""
+        metrics = self.measure(images.detach(), scenes)
+        for name, values in metrics.items():
+            self._parts.setdefault(name, []).append(values)
+        return metrics
+
+    def result(self) -> dict[str, float]:
+        """The means."""
+        return {name: float(torch.cat(parts).nanmean()) for name, parts in self._parts.items()}

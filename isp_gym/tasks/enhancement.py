@@ -2,29 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
+import torch.nn.functional as F
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
 from isp_gym.data import SceneBatch
-from isp_gym.tasks.base import Task
+from isp_gym.errors import UserError, unknown
+from isp_gym.tasks.base import MeanMeter, Task
 
 
 class Enhancement(Task):
-    """Mean squared error to the target as the loss; PSNR and SSIM for evaluation."""
+    """Distance to the target as the loss; PSNR and SSIM for evaluation.
+
+    Args:
+        loss: ``"mse"``: mean squared error; ``"l1"``: mean absolute error; ``"ssim"``: 1 - SSIM (Wang et al. 2004).
+    """
 
     name = "enhancement"
     score = "psnr"
 
-    def loss(self, images: Tensor, scenes: SceneBatch) -> Tensor:
-        """Mean squared error of each clipped image, (B,), in [0, 1]."""
-        return (images.clamp(0, 1) - scenes.targets).square().mean(dim=(1, 2, 3))
+    def __init__(self, loss: str = "mse") -> None:
+        if loss not in _LOSSES:
+            raise unknown("enhancement loss", str(loss), _LOSSES)
+        self._distance = _LOSSES[loss]
 
-    def metrics(self, images: Tensor, scenes: SceneBatch) -> dict[str, Tensor]:
-        """PSNR in dB (peak 1, at most 100) and SSIM (Wang et al. 2004: Gaussian window, sigma 1.5), each (B,)."""
-        clipped = images.detach().clamp(0, 1).double()
-        error = (clipped - scenes.targets).square().mean(dim=(1, 2, 3))
-        psnr = -10 * error.clamp_min(1e-10).log10()
+    def loss(self, images: Tensor, scenes: SceneBatch) -> Tensor:
+        """Distance of each clipped image to its target, (B,)."""
+        return self._distance(images.clamp(0, 1), targets_of(scenes))
+
+    def meter(self) -> EnhancementMeter:
+        """PSNR and SSIM."""
+        return EnhancementMeter()
+
+
+class EnhancementMeter(MeanMeter):
+    """PSNR in dB (peak 1, at most 100) and SSIM (Wang et al. 2004: Gaussian window, sigma 1.5) of clipped images."""
+
+    def measure(self, images: Tensor, scenes: SceneBatch) -> dict[str, Tensor]:
+        """Both, (B,) float64."""
+        clipped, targets = images.clamp(0, 1).double(), targets_of(scenes)
+        psnr = -10 * _mse(clipped, targets).clamp_min(1e-10).log10()
         ssim = [
             structural_similarity(
                 image.cpu().numpy(),
@@ -35,6 +55,50 @@ class Enhancement(Task):
                 sigma=1.5,
                 use_sample_covariance=False,
             )
-            for image, target in zip(clipped, scenes.targets, strict=True)
+            for image, target in zip(clipped, targets, strict=True)
         ]
         return {"psnr": psnr.cpu(), "ssim": torch.tensor(ssim, dtype=torch.float64)}
+
+
+def targets_of(scenes: SceneBatch) -> Tensor:
+    """The target images, (B, 3, S, S).
+
+    Raises:
+        UserError: The data has none.
+    """
+    if scenes.targets is None:
+        raise UserError(
+            f"task 'enhancement' needs target images, and scene '{scenes.ids[0]}' has none; "
+            "use data with targets (e.g. folder:PATH, fivek:PATH) or another task"
+        )
+    return scenes.targets
+
+
+def _mse(images: Tensor, targets: Tensor) -> Tensor:
+    return (images - targets).square().mean(dim=(1, 2, 3))
+
+
+def _l1(images: Tensor, targets: Tensor) -> Tensor:
+    return (images - targets).abs().mean(dim=(1, 2, 3))
+
+
+def _one_minus_ssim(images: Tensor, targets: Tensor) -> Tensor:
+    """The same window, constants and valid region as the metric, but differentiable."""
+    x = torch.arange(-5, 6, device=images.device, dtype=images.dtype)
+    bell = torch.exp(-(x**2) / (2 * 1.5**2))
+    bell = bell / bell.sum()
+
+    def blur(maps: Tensor) -> Tensor:
+        maps = maps.flatten(0, 1)[:, None]
+        return F.conv2d(F.conv2d(maps, bell[None, None, :, None]), bell[None, None, None, :])
+
+    mean_x, mean_y = blur(images), blur(targets)
+    var_x, var_y = blur(images * images) - mean_x**2, blur(targets * targets) - mean_y**2
+    covariance = blur(images * targets) - mean_x * mean_y
+    c1, c2 = 0.01**2, 0.03**2
+    luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+    structure = (2 * covariance + c2) / (var_x + var_y + c2)
+    return 1 - (luminance * structure).reshape(len(images), -1).mean(1)
+
+
+_LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": _mse, "l1": _l1, "ssim": _one_minus_ssim}

@@ -31,20 +31,32 @@ def check_task(task: Task, scenes: SceneSet | None = None) -> None:
     _check_gradient(task, images, batch)
 
 
+def _tensors(images: Tensor, batch: SceneBatch) -> list[Tensor]:
+    """Everything that a task is shown and must leave as it is."""
+    shown = [images, batch.images, batch.targets, batch.cameras]
+    for objects in batch.objects or ():
+        shown += [objects.boxes, objects.labels, objects.masks]
+    return [tensor for tensor in shown if tensor is not None]
+
+
 def _check_loss(task: Task, images: Tensor, batch: SceneBatch) -> None:
-    kept = images.clone(), batch.images.clone(), batch.targets.clone()
+    kept = [tensor.clone() for tensor in _tensors(images, batch)]
     loss = task.loss(images, batch)
     assert loss.shape == (len(images),), f"loss must have shape ({len(images)},), not {tuple(loss.shape)}"
     assert loss.is_floating_point(), f"loss must be floating point, not {loss.dtype}"
     assert loss.isfinite().all(), "loss is not finite"
     assert torch.equal(loss, task.loss(images, batch)), "the same images gave another loss"
-    for before, after in zip(kept, (images, batch.images, batch.targets), strict=True):
+    for before, after in zip(kept, _tensors(images, batch), strict=True):
         assert torch.equal(before, after), "it writes to the images or scenes"
 
 
 def _check_metrics(task: Task, images: Tensor, batch: SceneBatch) -> None:
-    metrics = task.metrics(images, batch)
-    assert task.score in metrics, f"score names '{task.score}', metrics are {sorted(metrics)}"
+    meter = task.meter()
+    metrics = meter.add(images, batch)
+    result = meter.result()
+    assert task.score in result, f"score names '{task.score}', metrics are {sorted(result)}"
+    assert all(isinstance(value, float) for value in result.values()), "the metrics of a data set must be floats"
+    assert set(metrics) <= set(result), f"images have {sorted(metrics)}, the data set only {sorted(result)}"
     for name, values in metrics.items():
         assert values.shape == (len(images),), f"metric '{name}' must have shape ({len(images)},)"
         assert values.dtype == torch.float64, f"metric '{name}' must be float64, not {values.dtype}"
@@ -53,12 +65,12 @@ def _check_metrics(task: Task, images: Tensor, batch: SceneBatch) -> None:
 
 def _check_rows(task: Task, images: Tensor, scenes: SceneSet, count: int) -> None:
     batch = scenes.batch(range(count))
-    loss, metrics = task.loss(images, batch), task.metrics(images, batch)
+    loss, metrics = task.loss(images, batch), task.meter().add(images, batch)
     for i in range(count):
         alone = scenes.batch([i])
         same = torch.allclose(task.loss(images[i : i + 1], alone)[0], loss[i], rtol=1e-4, atol=1e-6)
         assert same, "the loss of an image depends on the rest of its batch"
-        for name, values in task.metrics(images[i : i + 1], alone).items():
+        for name, values in task.meter().add(images[i : i + 1], alone).items():
             same = torch.allclose(values[0], metrics[name][i], rtol=1e-4, atol=1e-6, equal_nan=True)
             assert same, f"metric '{name}' of an image depends on the rest of its batch"
 
@@ -67,8 +79,9 @@ def _check_clipping(task: Task, images: Tensor, batch: SceneBatch) -> None:
     wild = images * 3 - 0.5
     clipped = wild.clamp(0, 1)
     assert torch.allclose(task.loss(wild, batch), task.loss(clipped, batch)), "the loss does not clip images to [0, 1]"
-    for name, values in task.metrics(wild, batch).items():
-        same = torch.allclose(values, task.metrics(clipped, batch)[name], equal_nan=True)
+    metrics = task.meter().add(clipped, batch)
+    for name, values in task.meter().add(wild, batch).items():
+        same = torch.allclose(values, metrics[name], equal_nan=True)
         assert same, f"metric '{name}' does not clip images to [0, 1]"
 
 

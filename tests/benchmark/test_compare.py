@@ -67,7 +67,7 @@ class TestResults:
             batch = scenes.batch([scenes.index(scene["scene"])])
             sequence = torch.tensor([[*tokens, bank.end_token]])
             output = bank(batch.images, sequence, torch.tensor([scene["params"]]))
-            assert task.metrics(output, batch)["psnr"].item() == pytest.approx(row["scenes"][i]["psnr"], abs=1e-6)
+            assert task.meter().add(output, batch)["psnr"].item() == pytest.approx(row["scenes"][i]["psnr"], abs=1e-6)
 
     def test_curves_end_with_the_budget(self, finished):
         for row in finished[0]["rows"]:

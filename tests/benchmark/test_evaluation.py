@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from isp_gym.benchmark.evaluation import evaluate
+from isp_gym.data import MemoryStore, SceneSet
 from isp_gym.envs.setting import Setting
 from isp_gym.errors import UserError
 
@@ -22,17 +23,40 @@ class Enhance:
 
 
 def test_pipelines_are_applied_by_the_bank():
-    result = evaluate(Brighten(), SCENES, BANK, TASK)
+    result = evaluate(Brighten(), SCENES, BANK, TASK, keep=40)
     torch.testing.assert_close(result.outputs, SCENES.images * 2**1.75)
     assert result.sequences.shape == (40, 1) and result.params.shape == (40, 27)
-    assert set(result.means()) == {"psnr", "ssim"}
+    assert set(result.metrics) == set(result.per_scene) == {"psnr", "ssim"}
 
 
 def test_chunks_change_nothing():
     seen = []
     result = evaluate(Enhance(lambda images: seen.append(len(images)) or images), SCENES, BANK, TASK)
     assert seen == [32, 8]
-    torch.testing.assert_close(result.metrics["psnr"], TASK.metrics(SCENES.images, SCENES.batch(range(40)))["psnr"])
+    whole = TASK.meter()
+    torch.testing.assert_close(result.per_scene["psnr"], whole.add(SCENES.images, SCENES.batch(range(40)))["psnr"])
+    assert result.metrics["psnr"] == pytest.approx(whole.result()["psnr"])
+
+
+@pytest.mark.parametrize("keep", [0, 3, 35, 99])
+def test_keeps_as_many_images_as_asked_for(keep):
+    result = evaluate(Enhance(lambda images: images), SCENES, BANK, TASK, keep=keep)
+    assert torch.equal(result.outputs, SCENES.images[:keep])
+
+
+class TestWhatTheCameraMade:
+    def test_an_agent_may_ask_for_it(self):
+        agent, cameras = Enhance(lambda images: images), torch.rand(5, 3, 16, 16)
+        agent.sees = "camera"
+        store = MemoryStore(torch.rand(5, 3, 16, 16), cameras, cameras)
+        scenes = SceneSet(store, [str(i) for i in range(5)], ["p"] * 5, "test", "mine")
+        assert evaluate(agent, scenes, BANK, TASK).metrics["psnr"] == 100
+
+    def test_data_without_it(self):
+        agent = Enhance(lambda images: images)
+        agent.sees = "camera"
+        with pytest.raises(UserError, match="needs camera JPEGs"):
+            evaluate(agent, SCENES, BANK, TASK)
 
 
 def test_an_agent_cannot_change_its_inputs():

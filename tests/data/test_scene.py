@@ -4,7 +4,7 @@ import pickle
 import pytest
 import torch
 
-from isp_gym.data import SceneSet, load_scenes
+from isp_gym.data import MemoryStore, SceneSet, load_scenes
 from isp_gym.errors import UserError
 
 
@@ -171,7 +171,7 @@ def test_copies_stand_on_their_own(scenes, duplicate):
 
 
 def test_repr_says_what_it_is(scenes):
-    assert repr(scenes) == "SceneSet('skimage', test, 5 scenes, 8x8)"
+    assert repr(scenes) == "SceneSet('skimage', test, 5 scenes)"
 
 
 WRONG = {
@@ -185,8 +185,16 @@ WRONG = {
 
 @pytest.mark.parametrize("change", WRONG.values(), ids=WRONG)
 def test_parts_must_go_together(change):
-    good = {"images": torch.zeros(2, 3, 4, 4), "targets": torch.zeros(2, 3, 4, 4), "ids": ["a", "b"]}
-    good = {**good, "photos": ["p", "p"], "split": "train", "data": "mine"}
-    assert len(SceneSet(**good)) == 2
+    good = {
+        "images": torch.zeros(2, 3, 4, 4),
+        "targets": torch.zeros(2, 3, 4, 4),
+        "ids": ["a", "b"],
+        "photos": ["p", "p"],
+    }
+
+    def make(images, targets, ids, photos):
+        return SceneSet(MemoryStore(images, targets), ids, photos, "train", "mine")
+
+    assert len(make(**good)) == 2
     with pytest.raises(ValueError):
-        SceneSet(**{**good, **change})
+        make(**{**good, **change})

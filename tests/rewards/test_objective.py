@@ -39,8 +39,8 @@ def test_fidelity_is_the_enhancement_task():
 def test_metrics_stay_those_of_the_task():
     made = objective(entropy=1.0)
     assert (made.name, made.score) == ("enhancement", "psnr")
-    expected = Enhancement().metrics(IMAGES, BATCH)
-    assert all(torch.equal(value, expected[key]) for key, value in made.metrics(IMAGES, BATCH).items())
+    expected = Enhancement().meter().add(IMAGES, BATCH)
+    assert all(torch.equal(value, expected[key]) for key, value in made.meter().add(IMAGES, BATCH).items())
 
 
 @pytest.mark.parametrize(

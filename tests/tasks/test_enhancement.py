@@ -27,7 +27,7 @@ class TestLoss:
     def test_sees_the_image_that_the_metrics_see(self):
         loss = TASK.loss(IMAGES, scenes(TARGETS))
         torch.testing.assert_close(loss, TASK.loss(IMAGES.clamp(0, 1), scenes(TARGETS)))
-        torch.testing.assert_close(-10 * loss.double().log10(), TASK.metrics(IMAGES, scenes(TARGETS))["psnr"])
+        torch.testing.assert_close(-10 * loss.double().log10(), TASK.meter().add(IMAGES, scenes(TARGETS))["psnr"])
 
     def test_does_not_depend_on_the_batch(self):
         whole = TASK.loss(IMAGES, scenes(TARGETS))
@@ -41,7 +41,7 @@ class TestLoss:
 
 class TestMetrics:
     def test_agree_with_scikit_image(self):
-        metrics = TASK.metrics(IMAGES, scenes(TARGETS))
+        metrics = TASK.meter().add(IMAGES, scenes(TARGETS))
         for i in range(4):
             image, target = IMAGES[i].clamp(0, 1).double().numpy(), TARGETS[i].double().numpy()
             options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
@@ -51,13 +51,13 @@ class TestMetrics:
             assert metrics["ssim"][i].item() == pytest.approx(ssim)
 
     def test_of_a_perfect_image(self):
-        metrics = TASK.metrics(TARGETS, scenes(TARGETS))
+        metrics = TASK.meter().add(TARGETS, scenes(TARGETS))
         assert metrics["psnr"].tolist() == [100.0] * 4
         assert metrics["ssim"].tolist() == pytest.approx([1.0] * 4)
 
 
 def test_names_its_metrics():
-    assert TASK.score in TASK.metrics(IMAGES, scenes(TARGETS))
+    assert TASK.score in TASK.meter().add(IMAGES, scenes(TARGETS))
     assert TASKS["enhancement"] is type(TASK)
 
 

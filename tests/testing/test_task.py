@@ -5,6 +5,7 @@ import torch
 
 import isp_gym  # noqa: F401 (registers the environments)
 from isp_gym.tasks import Enhancement
+from isp_gym.tasks.enhancement import EnhancementMeter
 from isp_gym.testing import check_task
 
 
@@ -37,15 +38,30 @@ class ScoreMissing(Enhancement):
     score = "box_map"
 
 
-class SinglePrecisionMetrics(Enhancement):
-    def metrics(self, images, scenes):
-        return {key: value.float() for key, value in super().metrics(images, scenes).items()}
+class Meters(Enhancement):
+    """A task whose meter is that of enhancement with ``measure`` changed."""
+
+    def change(self, metrics):
+        raise NotImplementedError
+
+    def meter(self):
+        task = self
+
+        class Changed(EnhancementMeter):
+            def measure(self, images, scenes):
+                return task.change(super().measure(images, scenes))
+
+        return Changed()
 
 
-class MetricOfTheBatch(Enhancement):
-    def metrics(self, images, scenes):
-        psnr = super().metrics(images, scenes)["psnr"]
-        return {"psnr": psnr - psnr.mean()}
+class SinglePrecisionMetrics(Meters):
+    def change(self, metrics):
+        return {key: value.float() for key, value in metrics.items()}
+
+
+class MetricOfTheBatch(Meters):
+    def change(self, metrics):
+        return {"psnr": metrics["psnr"] - metrics["psnr"].mean()}
 
 
 class WritesToItsImages(Enhancement):
