@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +15,10 @@ from rich.table import Table
 
 from isp_gym.benchmark.agent import agent_names
 from isp_gym.benchmark.compare import compare as run_comparison
-from isp_gym.benchmark.config import load_config
+from isp_gym.benchmark.config import load_config, read_config
+from isp_gym.benchmark.evaluate_policy import evaluate_policy, settings_for
+from isp_gym.benchmark.oracle import find_oracle
+from isp_gym.benchmark.replay import TOLERANCE, replay_file
 from isp_gym.benchmark.table import rich_table, summarise
 from isp_gym.data import DATA_SOURCES
 from isp_gym.envs import environment_table
@@ -52,6 +56,68 @@ def compare(
     console.print(f"report: {out / 'report.html'}", highlight=False, soft_wrap=True)
     if as_json:
         print(json.dumps(results))
+
+
+@app.command()
+def evaluate(
+    policy: Annotated[
+        str, typer.Option(help="A run's folder, the name of an agent (input, camera, random, ...), or posisp:FILE.pth.")
+    ],
+    task: Annotated[str | None, typer.Option(help="Downstream task; that of the run, or enhancement.")] = None,
+    data: Annotated[str | None, typer.Option(help="Data source; that of the run, or skimage.")] = None,
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    config: Annotated[Path | None, typer.Option(help="Take all settings from this YAML file of a comparison.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes, e.g. scenes.test=100 image_size=128.")
+    ] = None,
+    budget: Annotated[int, typer.Option(min=0, help="Task evaluations to train an agent given by name with.")] = 1000,
+    pictures: Annotated[int, typer.Option(min=0, help="Scenes whose pipeline is printed.")] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="End with the results as one line of JSON.")] = False,
+) -> None:
+    """Measure one policy on the scenes of a split, and say in physical units what it does."""
+    settings = settings_for(policy, config, overrides or (), task=task, data=data)
+    row = evaluate_policy(policy, settings, split, budget)
+    console = _console(stderr=as_json)
+    console.print(rich_table(summarise([row]), f"{settings.task} on {settings.data}, {split} scenes"))
+    for scene in row["scenes"][:pictures]:
+        if "words" in scene:
+            console.print(f"{scene['scene']}: {' > '.join(scene['words']) or 'no module'}", highlight=False)
+    if as_json:
+        print(json.dumps({"rows": [row]}))
+
+
+@app.command()
+def oracle(
+    config: Annotated[Path, typer.Option(help="YAML file of a comparison with few modules, e.g. configs/small.yaml.")],
+    out: Annotated[Path, typer.Option(help="Folder for oracle.json; an interrupted search there goes on.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes to the config.")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes; one a CPU core if not given.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="End with the best sequences as one line of JSON.")] = False,
+) -> None:
+    """Find the best sequence of a small bank by trying all of them, each with its best parameters."""
+    settings = read_config(config, overrides or ())
+    settings.check_setting()
+    found = find_oracle(settings, out, jobs or len(os.sched_getaffinity(0)), _console(stderr=True))
+    rows = [
+        {"reward": round(row["reward"], 6), "sequence": " > ".join(row["sequence"]) or "no module"}
+        for row in found["sequences"][:10]
+    ]
+    _show(rows, as_json)
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="results.json of a comparison, or oracle.json.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object in place of a table.")] = False,
+) -> None:
+    """Compute results again from the pipelines that they record, and compare."""
+    rows = replay_file(file)
+    _show(rows, as_json)
+    worst = max(row["difference"] for row in rows)
+    if worst > TOLERANCE:
+        raise UserError(f"'{file}' does not replay: a score differs by {worst:.2g}; other package versions or data?")
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -46,9 +46,7 @@ def read_yaml(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]
     """
     if not Path(path).is_file():
         raise UserError(f"no config file at '{path}'")
-    for override in overrides:
-        if "=" not in override:
-            raise UserError(f"override '{override}' is not of the form key=value")
+    _check_overrides(overrides)
     try:
         base = OmegaConf.load(path)
         if not OmegaConf.is_dict(base):
@@ -57,3 +55,17 @@ def read_yaml(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]
         return OmegaConf.to_container(merged, resolve=True)  # type: ignore[return-value]
     except (YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
         raise UserError(f"config '{path}' cannot be read: {' '.join(str(error).split())}") from error
+
+
+def with_overrides(settings: T, overrides: Sequence[str], what: str) -> T:
+    """A dataclass with ``key=value`` changes; arguments and errors as for :func:`typed` and :func:`read_yaml`."""
+    _check_overrides(overrides)
+    base = OmegaConf.create(asdict(settings))  # type: ignore[call-overload]
+    merged = OmegaConf.merge(base, OmegaConf.from_dotlist(list(overrides)))
+    return typed(type(settings), OmegaConf.to_container(merged), what)  # type: ignore[arg-type]
+
+
+def _check_overrides(overrides: Sequence[str]) -> None:
+    for override in overrides:
+        if "=" not in override:
+            raise UserError(f"override '{override}' is not of the form key=value")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from functools import partial
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from agents.sequence.learner import LearnerSettings, learn
+from agents.sequence.learner import learn
 from agents.sequence.policy import SequencePolicy
 from agents.sequence.predictor import ParameterPredictor
+from agents.sequence.settings import POLICIES, LearnerSettings
 from isp_gym.benchmark import Training
 from isp_gym.config import typed
+from isp_gym.envs.pipeline import allowed_tokens
 from isp_gym.errors import UserError
 from isp_gym.modules import Bank, get_bank
 
@@ -20,13 +25,14 @@ _RELEASED_PREDICTOR = {
     **{"enc1.0": "convs.0", "enc1.2": "convs.1", "enc1.4": "convs.2", "enc2.0": "convs.3", "enc3.0": "convs.4"},
     **{"fc1": "fc1", "fc2": "fc2", "decoder.0": "hidden", "decoder.2": "out"},
 }
+_WEIGHTS, _CARD = "posisp.safetensors", "posisp.json"
 
 
 class POSISP:
-    """A recurrent policy for the module sequence and a CNN for the parameters, trained together.
+    """A policy for the module sequence and a CNN for the parameters, trained together.
 
     Args:
-        **settings: Fields of :class:`agents.sequence.learner.LearnerSettings`.
+        **settings: Fields of :class:`agents.sequence.settings.LearnerSettings`.
     """
 
     def __init__(self, **settings: float | int | str) -> None:
@@ -35,15 +41,30 @@ class POSISP:
         self.policy: SequencePolicy
         self.predictor: ParameterPredictor
 
-    def build(self, bank: Bank, max_length: int, released: bool = False) -> None:
-        """Make fresh networks for a bank; ``released`` ones start and see the image as in the authors' release."""
-        self.bank = bank
-        self.policy = SequencePolicy(bank.num_modules, max_length)
-        self.predictor = ParameterPredictor(bank.num_params, None if released else bank.neutral, linear_input=released)
+    def build(self, bank: Bank, max_length: int, typed_order: bool = False) -> None:
+        """Make fresh networks.
+
+        Args:
+            bank: The modules to choose from.
+            max_length: The longest sequence.
+            typed_order: Whether modules must find the light that they need (:meth:`isp_gym.modules.Bank.typed_mask`).
+        """
+        settings = self.settings
+        self.bank, self.typed_order = bank, typed_order
+        mask = partial(allowed_tokens, bank, typed=typed_order)
+        self.policy = POLICIES[settings.policy](bank.num_modules, max_length, mask)
+        self.predictor = ParameterPredictor(
+            bank.num_params,
+            bank.neutral if settings.neutral_start else None,
+            settings.linear_input,
+            settings.width,
+            bank.num_modules if settings.condition else 0,
+        )
 
     def train(self, training: Training) -> None:
         """Learn until the budget of task evaluations is spent."""
-        self.build(training.bank, training.setting.length)
+        self.build(training.bank, training.setting.length, training.setting.typed)
+        self.networks.to(training.setting.device)
         learn(self, training, self.settings)
 
     @property
@@ -60,7 +81,7 @@ class POSISP:
     @torch.no_grad()
     def predict_params(self, images: Tensor) -> Tensor:
         """Normalised parameters of every module for each image, (B, 3, H, W) -> (B, P)."""
-        return self.predictor(images)
+        return self.predictor(images, self.policy.greedy().repeat(len(images), 1))
 
     def pipelines(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The task-level sequence for each image, (B, L), and its parameters, (B, P)."""
@@ -82,6 +103,31 @@ class POSISP:
             "length": float((greedy != self.policy.end_token).sum()),
         }
 
+    def save(self, folder: Path) -> None:
+        """Write the trained networks, and what is needed to build them again, to ``folder``."""
+        card = {
+            "bank": self.bank.name,
+            "modules": list(self.bank.names),
+            "max_length": self.policy.max_length,
+            "typed_order": self.typed_order,
+        }
+        (folder / _CARD).write_text(json.dumps(card, indent=1))
+        save_file({key: value.contiguous() for key, value in self.networks.state_dict().items()}, folder / _WEIGHTS)
+
+    def load(self, folder: Path) -> None:
+        """Read what :meth:`save` wrote; the agent must have been made with the same settings.
+
+        Raises:
+            UserError: A file is missing, damaged or of other networks.
+        """
+        try:
+            card = json.loads((folder / _CARD).read_text())
+            self.build(get_bank(card["bank"], card["modules"]), card["max_length"], card["typed_order"])
+            self.networks.load_state_dict(load_file(folder / _WEIGHTS))
+        except Exception as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"'{folder}' holds no trained posisp of these settings: {reason}") from error
+
     @classmethod
     def from_released(cls, path: str | Path) -> POSISP:
         """Load a checkpoint of the authors' release, ``{"iter": int, "agent_model": state_dict}``.
@@ -97,8 +143,8 @@ class POSISP:
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)["agent_model"]
             policy, predictor = _split_released(state)
-            agent = cls()
-            agent.build(get_bank("reference"), policy["step_embed.weight"].shape[0] - 1, released=True)
+            agent = cls(linear_input=True, neutral_start=False)
+            agent.build(get_bank("reference"), policy["step_embed.weight"].shape[0] - 1)
             agent.policy.load_state_dict(policy)
             agent.predictor.load_state_dict(predictor)
         except Exception as error:

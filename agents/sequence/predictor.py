@@ -24,18 +24,27 @@ class ParameterPredictor(nn.Module):
             its random initial values. A predictor that starts at the modules' identities starts from the input image,
             not from the arbitrary image in the middle of every range.
         linear_input: See the linear image, as published.
-        width: Channels of the first convolution; 32 as published (0.53 M parameters).
+        width: Channels of the first convolution; 32 as published (0.53 M parameters), 13 gives less than 0.1 M.
+        condition_on: K, the modules of the bank, if the sequence is an input as well (as the paper discusses); 0 if
+            parameters depend on the image only.
     """
 
     def __init__(
-        self, num_params: int, neutral: Tensor | None = None, linear_input: bool = False, width: int = 32
+        self,
+        num_params: int,
+        neutral: Tensor | None = None,
+        linear_input: bool = False,
+        width: int = 32,
+        condition_on: int = 0,
     ) -> None:
         super().__init__()
-        self.linear_input = linear_input
+        self.linear_input, self.condition_on = linear_input, condition_on
         channels = [3, width, 2 * width, 4 * width, 4 * width, 4 * width]
         self.convs = nn.ModuleList(nn.Conv2d(c_in, c_out, 3, stride=2, padding=1) for c_in, c_out in pairwise(channels))
         features = 2 * channels[-1]
         self.fc1 = nn.Linear(features, features)
+        if condition_on:
+            self.read_order = nn.Linear(condition_on**2, features, bias=False)
         self.fc2 = nn.Linear(features, features // 2)
         self.hidden = nn.Linear(features // 2, features)
         self.out = nn.Linear(features, num_params)
@@ -48,20 +57,50 @@ class ParameterPredictor(nn.Module):
         self.out.bias.copy_(torch.atanh(2 * neutral.clamp(0.02, 0.98) - 1))
         self.out.weight.mul_(0.1)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Predict the parameters: linear RGB, (B, 3, H, W) of any size -> (B, P) in [0, 1]."""
-        return squash(self.scores(images))
+    def forward(self, images: Tensor, sequences: Tensor | None = None) -> Tensor:
+        """Predict the parameters, in [0, 1]; see :meth:`scores`."""
+        return squash(self.scores(images, sequences))
 
-    def scores(self, images: Tensor) -> Tensor:
-        """The parameters before they are squashed into [0, 1]: (B, 3, H, W) -> (B, P), unbounded."""
+    def scores(self, images: Tensor, sequences: Tensor | None = None) -> Tensor:
+        """The parameters before they are squashed into [0, 1].
+
+        Args:
+            images: Linear RGB, (B, 3, H, W) of any size.
+            sequences: (B * G, L) tokens, G sequences for each image in turn; read only by a conditioned predictor.
+
+        Returns:
+            (B, P), or (B * G, P) from a conditioned predictor; unbounded.
+        """
         x = F.adaptive_avg_pool2d(images, _INPUT_SIZE)
         if not self.linear_input:
             x = x.clamp_min(1e-6) ** (1 / 2.2)
         for conv in self.convs:
             x = F.leaky_relu(conv(x), 0.2)
         pooled = torch.cat([x.mean(dim=(2, 3)), x.amax(dim=(2, 3))], dim=1)
-        z = self.fc2(F.relu(self.fc1(pooled)))
-        return self.out(F.leaky_relu(self.hidden(z), 0.2))
+        z = self.fc1(pooled)
+        if self.condition_on and sequences is not None:
+            group = len(sequences) // len(images)
+            z = z.repeat_interleave(group, dim=0) + self.read_order(order_matrix(sequences, self.condition_on))
+        return self.out(F.leaky_relu(self.hidden(self.fc2(F.relu(z))), 0.2))
+
+
+def order_matrix(sequences: Tensor, num_modules: int) -> Tensor:
+    """A sequence as a network reads it: which modules it has, and which comes before which.
+
+    Args:
+        sequences: (B, L) int64 tokens, padded with the end token ``num_modules``.
+        num_modules: K.
+
+    Returns:
+        (B, K * K) float32: 1 at (i, i) where module i is used, and at (i, j) where i comes before j.
+    """
+    places = torch.full((len(sequences), num_modules + 1), torch.inf, device=sequences.device)
+    steps = torch.arange(sequences.shape[1], device=sequences.device, dtype=places.dtype)
+    places = places.scatter(1, sequences, steps.expand_as(sequences))[:, :num_modules]
+    before = places[:, :, None] < places[:, None, :]
+    used = places.isfinite()
+    both = before & used[:, :, None] & used[:, None, :]
+    return (both | torch.diag_embed(used)).flatten(1).float()
 
 
 def squash(scores: Tensor) -> Tensor:

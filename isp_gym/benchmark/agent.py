@@ -25,7 +25,10 @@ class Agent(Protocol):
     of the bank. It may also have:
 
     - ``networks``: the ``torch.nn.Module`` that it needs at inference, whose size the table shows;
-    - ``diagnostics() -> dict[str, float]``: numbers to draw beside the learning curve.
+    - ``diagnostics() -> dict[str, float]``: numbers to draw beside the learning curve;
+    - ``save(folder)`` and ``load(folder)``: write what training made to a folder, and read it into a new agent made
+      with the same options, so that ``isp-gym evaluate --policy RUN`` can use it again;
+    - ``sees = "camera"``: it is given what the camera itself made of the shot, not the RAW input.
     """
 
     def train(self, training: Training) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from isp_gym.benchmark.agent import load_agent
+from isp_gym.benchmark.oracle_file import load_oracle
 from isp_gym.config import read_yaml, typed
 from isp_gym.envs.setting import Setting
 from isp_gym.errors import UserError
@@ -23,6 +24,25 @@ class SceneCounts:
 
 
 @dataclass
+class OracleSettings:
+    """How the exact yardstick is found, see :mod:`isp_gym.benchmark.oracle`.
+
+    Attributes:
+        file: An ``oracle.json`` to report every agent's regret against; empty for none.
+        scenes: Training scenes that each sequence is tried on.
+        steps: Steps of Adam on the parameters of each scene.
+        lr: Its step size, on parameters before tanh.
+        refine: How many of the best sequences are optimised further, with four times the steps.
+    """
+
+    file: str = ""
+    scenes: int = 16
+    steps: int = 60
+    lr: float = 0.1
+    refine: int = 16
+
+
+@dataclass
 class CompareConfig:
     """Everything that defines a comparison.
 
@@ -33,6 +53,7 @@ class CompareConfig:
         seeds: One run of every agent for each of these.
         curve_points: Points of each learning curve, measured on the validation scenes.
         pictures: How many test scenes the report shows.
+        oracle: The exact yardstick for small banks, and how to find it.
         agents: Name in the table -> options of the agent. The option ``agent`` names the entry point or
             ``package.module:Class`` where it is not the name itself.
     """
@@ -54,6 +75,7 @@ class CompareConfig:
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
     curve_points: int = 8
     pictures: int = 6
+    oracle: OracleSettings = field(default_factory=OracleSettings)
     agents: dict[str, Any] = field(default_factory=dict)
 
     def setting(self, split: str) -> Setting:
@@ -73,6 +95,9 @@ class CompareConfig:
         Raises:
             UserError: Naming the first fault.
         """
+        self.check_setting()
+        if self.oracle.file:
+            load_oracle(self.oracle.file, self.setting("train"))
         if not self.agents:
             raise UserError("the config names no agents; add e.g. 'agents: {posisp: {}, camera: {}}'")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
@@ -80,16 +105,24 @@ class CompareConfig:
         for key in ("budget", "curve_points"):
             if getattr(self, key) < 1:
                 raise UserError(f"'{key}' must be at least 1, not {getattr(self, key)}")
-        for split in asdict(self.scenes):
-            self.setting(split).check()
         for name, options in self.agents.items():
             if options is not None and not isinstance(options, dict):
                 raise UserError(f"agent '{name}': its options must be a mapping, not {options!r}")
             load_agent(*self.agent_spec(name))
 
+    def check_setting(self) -> None:
+        """Raise ``UserError`` if the scenes, modules, task or reward are not right."""
+        for split in asdict(self.scenes):
+            self.setting(split).check()
+
+
+def read_config(path: str | Path, overrides: Sequence[str] = ()) -> CompareConfig:
+    """Read a config without checking what it asks for; arguments as for :func:`load_config`."""
+    return typed(CompareConfig, read_yaml(path, overrides), "config key")
+
 
 def load_config(path: str | Path, overrides: Sequence[str] = (), num_seeds: int | None = None) -> CompareConfig:
-    """Read and check a config.
+    """Read and check the config of a comparison.
 
     Args:
         path: YAML file.
@@ -99,7 +132,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = (), num_seeds: int 
     Raises:
         UserError: Naming the first fault.
     """
-    config = typed(CompareConfig, read_yaml(path, overrides), "config key")
+    config = read_config(path, overrides)
     if num_seeds is not None:
         config.seeds = list(range(num_seeds))
     config.check()

@@ -53,7 +53,7 @@ def evaluate(agent: Any, scenes: SceneSet, bank: Bank, task: Task, keep: int = 0
     meter, parts = task.meter(), []
     kept: list[Tensor] = []
     for batch in _batches(scenes):
-        outputs, sequences, params = _run(agent, batch, bank)
+        outputs, sequences, params = process(agent, batch, bank)
         parts.append((meter.add(outputs, batch), sequences, params))
         kept.append(outputs[: max(0, keep - sum(len(images) for images in kept))])
     listed = parts[0][1] is not None
@@ -71,7 +71,12 @@ def _batches(scenes: SceneSet) -> Iterator[SceneBatch]:
         yield scenes.batch(range(start, min(start + _CHUNK, len(scenes))))
 
 
-def _run(agent: Any, batch: SceneBatch, bank: Bank) -> tuple[Tensor, Any, Any]:
+def process(agent: Any, batch: SceneBatch, bank: Bank) -> tuple[Tensor, Any, Any]:
+    """What an agent makes of some scenes, and its pipelines; arguments and errors as for :func:`evaluate`.
+
+    Returns:
+        Images (B, 3, H, W); tokens (B, L) and parameters (B, P), or ``None`` twice from an agent that only enhances.
+    """
     images = _shown(agent, batch)
     sequences = params = None
     if hasattr(agent, "pipelines"):

@@ -47,7 +47,8 @@ def write_report(results: dict[str, Any], folder: Path) -> None:
 
 def _curves(rows: Sequence[dict[str, Any]], score: str) -> list[str]:
     """One SVG for the score and one for each diagnostic that some agent reports."""
-    wanted = {score: f"validation {METRIC_TITLES.get(score, score)}", **_DIAGNOSTICS}
+    title = METRIC_TITLES.get(score, score)
+    wanted = {score: f"validation {title}", f"test_{score}": f"test {title}", **_DIAGNOSTICS}
     present = [key for key in wanted if any(key in point for row in rows for point in row["curve"])]
     return [_plot(rows, key, wanted[key]) for key in present]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,13 @@ from torch import Tensor
 from isp_gym.benchmark.agent import load_agent
 from isp_gym.benchmark.config import CompareConfig
 from isp_gym.benchmark.evaluation import Evaluation, evaluate
+from isp_gym.benchmark.oracle_file import load_oracle, regret
 from isp_gym.benchmark.training import Training
 from isp_gym.budget import Budget, BudgetExhausted
 from isp_gym.data import SceneSet, sealed
+from isp_gym.modules import Bank
 
+RUN_CARD = "run.json"
 Row = dict[str, Any]
 OnProgress = Callable[[int], None]
 
@@ -36,6 +40,7 @@ class _Curve:
         self.interval = max(1, config.budget // config.curve_points)
         self.due = 0
         self.points: list[dict[str, float]] = []
+        self.snapshots: list[dict[str, Tensor]] = []
         self.seconds = 0.0
 
     def checkpoint(self, agent: Any) -> None:
@@ -54,7 +59,18 @@ class _Curve:
             means = evaluate(agent, self.scenes, self.bank, self.task).metrics
             extra = agent.diagnostics() if hasattr(agent, "diagnostics") else {}
         self.points.append({"task_evaluations": self.budget.task_evaluations, **means, **extra})
+        if hasattr(agent, "networks"):
+            state = agent.networks.state_dict()
+            self.snapshots.append({key: value.clone() for key, value in state.items()})
         self.seconds += time.perf_counter() - start
+
+    def add_test_scores(self, agent: Any, scenes: SceneSet) -> None:
+        """Add each point's score on the test scenes (the paper's Fig. 5), afterwards: they are sealed in training."""
+        if not self.snapshots:
+            return
+        for point, snapshot in zip(self.points, self.snapshots, strict=True):
+            agent.networks.load_state_dict(snapshot)
+            point[f"test_{self.task.score}"] = evaluate(agent, scenes, self.bank, self.task).metrics[self.task.score]
 
 
 def run(config: CompareConfig, name: str, seed: int, folder: Path, on_progress: OnProgress) -> Row:
@@ -70,7 +86,7 @@ def run(config: CompareConfig, name: str, seed: int, folder: Path, on_progress: 
     Returns:
         The row.
     """
-    _seed_everything(seed)
+    seed_everything(seed)
     budget = Budget(config.budget)
     curve = _Curve(config, budget, on_progress)
     agent = load_agent(*config.agent_spec(name))
@@ -84,7 +100,8 @@ def run(config: CompareConfig, name: str, seed: int, folder: Path, on_progress: 
     if budget.task_evaluations:
         curve.measure(agent)
     test = config.setting("test").load_scenes()
-    result = evaluate(agent, test, training.bank, config.setting("test").make_task(), keep=config.pictures)
+    result = evaluate(agent, test, training.bank, curve.task, keep=config.pictures)
+    curve.add_test_scores(agent, test)  # the last snapshot is what the agent has learned
     row = {
         "agent": name,
         "task": config.task,
@@ -96,37 +113,58 @@ def run(config: CompareConfig, name: str, seed: int, folder: Path, on_progress: 
         "gradient_evaluations": budget.gradient_evaluations,
         "module_megapixels": round(budget.module_megapixels, 3),
         "seconds": round(seconds, 2),
-        "controller_parameters": _controller_parameters(agent),
+        "controller_parameters": controller_parameters(agent),
         "curve": curve.points,
+        **_regret(config, agent),
         "train_scenes_read": list(training.scenes.read),
-        "scenes": _scene_rows(result, test, training),
+        "scenes": scene_rows(result, test.ids, training.bank),
     }
     _save(folder, row, result.outputs)
+    _save_agent(folder, agent, config, name)
     return row
 
 
-def _seed_everything(seed: int) -> None:
+def _regret(config: CompareConfig, agent: Any) -> dict[str, float]:
+    """How far the agent is from the best sequence there is, if the config names an oracle."""
+    if not config.oracle.file:
+        return {}
+    setting = config.setting("train")
+    return regret(agent, load_oracle(config.oracle.file, setting), setting)
+
+
+def _save_agent(folder: Path, agent: Any, config: CompareConfig, name: str) -> None:
+    """All that is needed to use the trained agent again, see :func:`isp_gym.benchmark.policy.load_policy`."""
+    spec, options = config.agent_spec(name)
+    (folder / RUN_CARD).write_text(json.dumps({"agent": spec, "options": options, "config": asdict(config)}, indent=1))
+    if hasattr(agent, "save"):
+        (folder / "policy").mkdir()
+        agent.save(folder / "policy")
+
+
+def seed_everything(seed: int) -> None:
+    """Seed all random numbers, and compute on one thread, so that runs side by side do not wait for each other."""
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     np.random.seed(seed)
     random.seed(seed)
 
 
-def _controller_parameters(agent: Any) -> int:
+def controller_parameters(agent: Any) -> int:
+    """Size of what the agent needs at inference."""
     networks = getattr(agent, "networks", None)
     return 0 if networks is None else sum(parameter.numel() for parameter in networks.parameters())
 
 
-def _scene_rows(result: Evaluation, scenes: SceneSet, training: Training) -> list[dict[str, Any]]:
+def scene_rows(result: Evaluation, ids: Sequence[str], bank: Bank) -> list[dict[str, Any]]:
     """Per scene its metrics and, exactly, the pipeline that it got: all that is needed to compute the row again."""
     rows = []
-    for i, scene in enumerate(scenes.ids):
+    for i, scene in enumerate(ids):
         row: dict[str, Any] = {"scene": scene, **_numbers(result.per_scene, i)}
         if result.sequences is not None and result.params is not None:
-            tokens = [token for token in result.sequences[i].tolist() if token != training.bank.end_token]
-            row["sequence"] = [training.bank.names[token] for token in tokens]
+            tokens = [token for token in result.sequences[i].tolist() if token != bank.end_token]
+            row["sequence"] = [bank.names[token] for token in tokens]
             row["params"] = result.params[i].tolist()
-            row["words"] = training.bank.describe(result.sequences[i], result.params[i])
+            row["words"] = bank.describe(result.sequences[i], result.params[i])
         rows.append(row)
     return rows
 

@@ -46,12 +46,14 @@ class Line:
     task_evaluations: int
     seconds: float
     controller_parameters: int
+    regret: Spread | None = None
 
     def cells(self) -> list[str]:
         """The line as text."""
         metrics = [spread.text(METRIC_DIGITS.get(name, 3)) for name, spread in self.metrics.items()]
         numbers = [f"{self.task_evaluations:,}", f"{self.seconds:,.0f}", f"{self.controller_parameters:,}"]
-        return [self.agent, *metrics, *numbers]
+        regret = [] if self.regret is None else [f"{100 * self.regret.mean:.2f} %"]
+        return [self.agent, *metrics, *numbers, *regret]
 
 
 def summarise(rows: Sequence[dict[str, Any]]) -> list[Line]:
@@ -70,6 +72,7 @@ def _line(agent: str, rows: Sequence[dict[str, Any]]) -> Line:
         round(float(np.mean([row["task_evaluations"] for row in rows]))),
         float(np.mean([row["seconds"] for row in rows])),
         rows[0]["controller_parameters"],
+        _spread([row["regret"] for row in rows]) if "regret" in rows[0] else None,
     )
 
 
@@ -80,7 +83,8 @@ def _spread(values: Sequence[float]) -> Spread:
 def headings(lines: Sequence[Line]) -> list[str]:
     """Titles of the columns of :meth:`Line.cells`."""
     metrics = [METRIC_TITLES.get(name, name) for name in lines[0].metrics]
-    return ["agent", *metrics, "task evaluations", "seconds", "controller parameters"]
+    regret = [] if lines[0].regret is None else ["regret"]
+    return ["agent", *metrics, "task evaluations", "seconds", "controller parameters", *regret]
 
 
 def rich_table(lines: Sequence[Line], title: str) -> Table:

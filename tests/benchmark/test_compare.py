@@ -109,7 +109,7 @@ class TestReport:
         page = (finished[1] / "report.html").read_text()
         for agent in small().agents:
             assert f"<td>{agent}</td>" in page
-        assert page.count("<svg") == 4  # score, entropy, probability, length
+        assert page.count("<svg") == 5  # validation and test score, entropy, probability, length
         assert page.count("<figure>") == 2 * 6  # input and four agents and target, for two scenes
         assert " EV" in page  # a pipeline in physical units
 

@@ -46,9 +46,7 @@ class TestObjects:
     def test_nothing_is_a_crowd_unless_said(self):
         assert objects(3).crowd.tolist() == [False] * 3
 
-    @pytest.mark.parametrize(
-        "wrong", [{"boxes": torch.zeros(1, 4)}, {"masks": torch.zeros(3, 4, 4, dtype=torch.bool)}]
-    )
+    @pytest.mark.parametrize("wrong", [{"boxes": torch.zeros(1, 4)}, {"masks": torch.zeros(3, 4, 4, dtype=torch.bool)}])
     def test_parts_must_go_together(self, wrong):
         good = {"boxes": torch.zeros(2, 4), "labels": torch.zeros(2, dtype=torch.int64), "classes": ("a",)}
         with pytest.raises(ValueError, match="one box, one label"):

@@ -3,7 +3,7 @@ from itertools import permutations
 import pytest
 import torch
 
-from agents.sequence.policy import SequencePolicy
+from agents.sequence.gru import GRUPolicy
 
 
 def every_sequence(modules: int, length: int) -> torch.Tensor:
@@ -12,19 +12,19 @@ def every_sequence(modules: int, length: int) -> torch.Tensor:
     return torch.tensor(rows)
 
 
-class TestSequencePolicy:
+class TestGRUPolicy:
     @pytest.mark.parametrize("temperature", [0.2, 1.0, 2.5])
     def test_probabilities_of_all_sequences_sum_to_one(self, temperature):
-        policy = SequencePolicy(3, 3)
+        policy = GRUPolicy(3, 3)
         log_probs = policy.evaluate(every_sequence(3, 3), temperature).log_probs
         assert log_probs.exp().sum().item() == pytest.approx(1.0, abs=1e-5)
 
     def test_probabilities_sum_to_one_when_length_is_cut(self):
-        policy = SequencePolicy(4, 2)
+        policy = GRUPolicy(4, 2)
         assert policy.evaluate(every_sequence(4, 2)).log_probs.exp().sum().item() == pytest.approx(1.0, abs=1e-5)
 
     def test_samples_use_each_module_once_and_stay_ended(self):
-        sequences = SequencePolicy(5, 5).sample(200, temperature=2.0).sequences
+        sequences = GRUPolicy(5, 5).sample(200, temperature=2.0).sequences
         assert sequences.shape == (200, 5)
         for row in sequences.tolist():
             used = [token for token in row if token != 5]
@@ -32,7 +32,7 @@ class TestSequencePolicy:
             assert row == used + [5] * (5 - len(used))
 
     def test_frequencies_follow_the_log_probabilities(self):
-        policy = SequencePolicy(2, 2)
+        policy = GRUPolicy(2, 2)
         sequences = policy.sample(20_000).sequences
         for sequence, log_prob in zip(
             every_sequence(2, 2), policy.evaluate(every_sequence(2, 2)).log_probs, strict=True
@@ -41,30 +41,30 @@ class TestSequencePolicy:
             assert share.item() == pytest.approx(log_prob.exp().item(), abs=0.015)
 
     def test_sampled_log_probabilities_are_those_of_evaluate(self):
-        policy = SequencePolicy(6, 6)
+        policy = GRUPolicy(6, 6)
         sampled = policy.sample(32, temperature=0.7)
         torch.testing.assert_close(policy.evaluate(sampled.sequences, 0.7).log_probs, sampled.log_probs)
 
     def test_entropy_estimate_is_unbiased(self):
-        policy = SequencePolicy(3, 3)
+        policy = GRUPolicy(3, 3)
         log_probs = policy.evaluate(every_sequence(3, 3)).log_probs
         exact = -(log_probs.exp() * log_probs).sum()
         assert policy.sample(20_000).entropies.mean().item() == pytest.approx(exact.item(), abs=0.02)
 
     def test_greedy_takes_the_likeliest_token_each_step(self):
-        policy = SequencePolicy(3, 3)
+        policy = GRUPolicy(3, 3)
         with torch.no_grad():
             policy.decoder.weight.zero_()
             policy.decoder.bias.copy_(torch.tensor([1.0, 3.0, -5.0, 0.0]))
         assert policy.greedy().tolist() == [1, 0, 3]
 
     def test_lower_temperature_is_more_certain(self):
-        policy = SequencePolicy(5, 5)
+        policy = GRUPolicy(5, 5)
         greedy = policy.greedy()[None]
         assert policy.evaluate(greedy, 0.2).log_probs > policy.evaluate(greedy, 1.0).log_probs
 
     def test_gradients_are_finite_where_modules_are_masked(self):
-        policy = SequencePolicy(3, 3)
+        policy = GRUPolicy(3, 3)
         sampled = policy.sample(16, 0.2)
         (sampled.log_probs.sum() + sampled.entropies.sum()).backward()
         assert all(p.grad is None or p.grad.isfinite().all() for p in policy.parameters())

@@ -84,8 +84,8 @@ class TestOptions:
 
 class TestReleased:
     def save(self, path) -> POSISP:
-        agent = POSISP()
-        agent.build(get_bank("reference"), 10, released=True)
+        agent = POSISP(linear_input=True, neutral_start=False)
+        agent.build(get_bank("reference"), 10)
         names = {ours: theirs for theirs, ours in _RELEASED_PREDICTOR.items()}
         state = {f"action_agent.{k.replace('film', 'step2film.0')}": v for k, v in agent.policy.state_dict().items()}
         for key, value in agent.predictor.state_dict().items():

@@ -1,0 +1,195 @@
+"""An exact yardstick: the best sequence of a small bank, found by trying all of them.
+
+Each sequence gets, on each of some training scenes, the parameters that earn most there, by gradient ascent through the
+pipeline. No policy that picks one sequence can earn more on these scenes, whatever its parameter predictor: the mean
+reward of the best sequence is a ceiling, up to the local optima of the ascent.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections.abc import Iterable, Iterator
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import track
+
+from isp_gym.benchmark.config import CompareConfig, OracleSettings
+from isp_gym.benchmark.oracle_file import Oracle, problem_of
+from isp_gym.envs.pipeline import legal_sequences
+from isp_gym.envs.setting import Setting
+from isp_gym.envs.transition import Transition
+from isp_gym.errors import UserError
+from isp_gym.modules import Bank
+
+MAX_SEQUENCES = 5000
+_CACHE = "sequences.jsonl"
+
+
+def find_oracle(config: CompareConfig, out: Path, jobs: int, console: Console) -> Oracle:
+    """Try every sequence and write ``OUT/oracle.json``.
+
+    Sequences already tried with the same problem and settings are read from ``OUT/sequences.jsonl``, so that an
+    interrupted search goes on where it ended.
+
+    Args:
+        config: Setting and :class:`OracleSettings`.
+        out: The folder to write.
+        jobs: Processes.
+        console: Where progress is shown.
+
+    Raises:
+        UserError: There are too many sequences to try, or ``out`` holds the search of another problem.
+    """
+    setting, settings = config.setting("train"), config.oracle
+    sequences = list(all_sequences(setting.make_bank(), setting.length, setting.typed))
+    cache = _Cache(out, setting, settings)
+    short = [(sequence, settings.steps) for sequence in sequences]
+    _solve(short, cache, setting, settings, jobs, console, "trying every sequence")
+    best = sorted(sequences, key=lambda s: -cache.reward(s, settings.steps))[: settings.refine]
+    _solve([(s, 4 * settings.steps) for s in best], cache, setting, settings, jobs, console, "refining the best")
+    rows = sorted((cache.best(sequence) for sequence in sequences), key=lambda row: -row["reward"])
+    scenes = setting.load_scenes().ids[: settings.scenes]
+    oracle = {"problem": problem_of(setting), "settings": _settings(settings), "scenes": scenes, "sequences": rows}
+    partial = out / "oracle.json.partial"
+    partial.write_text(json.dumps(oracle))
+    partial.replace(out / "oracle.json")
+    return oracle
+
+
+def all_sequences(bank: Bank, max_length: int, typed: bool = False) -> Iterator[tuple[int, ...]]:
+    """Every sequence of different modules, the empty one included, shortest first.
+
+    Raises:
+        UserError: There are more than ``MAX_SEQUENCES``.
+    """
+    count = 0
+    for length in range(min(max_length, bank.num_modules) + 1):
+        for sequence in permutations(range(bank.num_modules), length):
+            row = torch.tensor([sequence], dtype=torch.long).reshape(1, length)
+            if typed and length and not torch.equal(legal_sequences(bank, row, typed), row):
+                continue
+            count += 1
+            if count > MAX_SEQUENCES:
+                raise UserError(
+                    f"more than {MAX_SEQUENCES} sequences of {bank.num_modules} modules are too many to try; "
+                    "name fewer modules (modules=[exposure,gamma,ccm,denoise,tone]) or a smaller max_length"
+                )
+            yield sequence
+
+
+def best_params(
+    transition: Transition, scenes: int, sequence: tuple[int, ...], steps: int, lr: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The best parameters of a sequence for each of the first scenes: Adam from neutral, before tanh.
+
+    Returns:
+        Parameters (S, P) in [0, 1], and what they earn, (S,).
+    """
+    bank = transition.bank
+    batch = transition.scenes.batch(range(min(scenes, len(transition.scenes))))
+    rows = torch.tensor(sequence, dtype=torch.long, device=batch.images.device).repeat(len(batch), 1)
+    start = torch.atanh(2 * bank.neutral.clamp(0.02, 0.98) - 1).to(batch.images)
+    scores = start.repeat(len(batch), 1).requires_grad_()
+    optimizer = torch.optim.Adam([scores], lr)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    best = torch.full((len(batch),), -torch.inf, device=batch.images.device)
+    params = torch.zeros_like(scores)
+    for step in range(steps + 1 if sequence else 1):
+        now = (torch.tanh(scores) + 1) / 2
+        reward = transition.play(batch, rows, now).reward
+        better = reward.detach() > best
+        best = torch.where(better, reward.detach(), best)
+        params = torch.where(better[:, None], now.detach(), params)
+        if step < steps and sequence:
+            optimizer.zero_grad()
+            (-reward.sum()).backward()
+            optimizer.step()
+            schedule.step()
+    return params, best
+
+
+class _Cache:
+    """What has been tried, a line a sequence in ``sequences.jsonl``; its first line says of what."""
+
+    def __init__(self, out: Path, setting: Setting, settings: OracleSettings) -> None:
+        self.path, self.names = out / _CACHE, setting.make_bank().names
+        head = {"problem": problem_of(setting), "settings": _settings(settings)}
+        self.rows: dict[tuple[tuple[str, ...], int], dict[str, Any]] = {}
+        if self.path.exists():
+            lines = self.path.read_text().splitlines(keepends=True)
+            if not lines or json.loads(lines[0]) != head:
+                raise UserError(f"'{self.path}' is the search of another problem; choose another --out")
+            for line in lines[1:]:
+                if line.endswith("\n"):  # the last one may be half written
+                    self._keep(json.loads(line))
+            self.path.write_text("".join(line for line in lines if line.endswith("\n")))
+        else:
+            out.mkdir(parents=True, exist_ok=True)
+            self.path.write_text(json.dumps(head) + "\n")
+
+    def _keep(self, row: dict[str, Any]) -> None:
+        self.rows[tuple(row["sequence"]), row["steps"]] = row
+
+    def add(self, row: dict[str, Any]) -> None:
+        row["sequence"] = [self.names[token] for token in row["sequence"]]
+        self._keep(row)
+        with self.path.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def _key(self, sequence: tuple[int, ...], steps: int) -> tuple[tuple[str, ...], int]:
+        return tuple(self.names[token] for token in sequence), steps
+
+    def has(self, sequence: tuple[int, ...], steps: int) -> bool:
+        return self._key(sequence, steps) in self.rows
+
+    def reward(self, sequence: tuple[int, ...], steps: int) -> float:
+        return self.rows[self._key(sequence, steps)]["reward"]
+
+    def best(self, sequence: tuple[int, ...]) -> dict[str, Any]:
+        names = self._key(sequence, 0)[0]
+        return max((row for (key, _), row in self.rows.items() if key == names), key=lambda row: row["reward"])
+
+
+def _solve(
+    work: Iterable[tuple[tuple[int, ...], int]],
+    cache: _Cache,
+    setting: Setting,
+    settings: OracleSettings,
+    jobs: int,
+    console: Console,
+    title: str,
+) -> None:
+    todo = [item for item in work if not cache.has(*item)]
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(jobs, _start, (setting, settings)) as pool:
+        for row in track(pool.imap_unordered(_try, todo), title, len(todo), console=console):
+            cache.add(row)
+
+
+_WORKER: dict[str, Any] = {}
+
+
+def _start(setting: Setting, settings: OracleSettings) -> None:
+    torch.set_num_threads(1)
+    _WORKER.update(transition=setting.make_transition(), settings=settings)
+
+
+def _try(item: tuple[tuple[int, ...], int]) -> dict[str, Any]:
+    (sequence, steps), settings = item, _WORKER["settings"]
+    params, rewards = best_params(_WORKER["transition"], settings.scenes, sequence, steps, settings.lr)
+    return {
+        "sequence": list(sequence),
+        "steps": steps,
+        "reward": float(rewards.mean()),
+        "rewards": rewards.tolist(),
+        "params": [[round(value, 7) for value in row] for row in params.tolist()],
+    }
+
+
+def _settings(settings: OracleSettings) -> dict[str, Any]:
+    return {"scenes": settings.scenes, "steps": settings.steps, "lr": settings.lr, "refine": settings.refine}

@@ -1,0 +1,88 @@
+"""``oracle.json``: the best sequence of a small bank, found by trying all of them, and regret against it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from isp_gym.benchmark.evaluation import process
+from isp_gym.envs.setting import Setting
+from isp_gym.errors import UserError
+from isp_gym.modules import Bank
+
+Oracle = dict[str, Any]
+
+# What decides how much a sequence can earn on a scene; the number of scenes does not, scene k being what it is.
+_DECIDES = ("data", "image_size", "scene_seed", "bank", "modules", "max_length", "task", "task_options", "order")
+
+
+def problem_of(setting: Setting) -> dict[str, Any]:
+    """What an oracle is the oracle of, as plain values."""
+    values = {key: value for key, value in asdict(setting).items() if key in (*_DECIDES, "objective", "reward")}
+    values["modules"] = list(setting.make_bank().names)
+    values["max_length"] = setting.length
+    for key in ("task_options", "objective", "reward"):
+        values[key] = dict(values[key] or {})
+    return values
+
+
+def load_oracle(path: str | Path, setting: Setting) -> Oracle:
+    """Read an ``oracle.json``.
+
+    Args:
+        path: The file.
+        setting: The setting that it must be the oracle of.
+
+    Raises:
+        UserError: It is missing, unfinished, or that of another setting.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"no oracle at '{path}'; make it with isp-gym oracle --config CONFIG --out {Path(path).parent}")
+    try:
+        oracle = json.loads(Path(path).read_text())
+        problem = oracle["problem"]
+        best = oracle["sequences"][0]["reward"]
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise UserError(f"'{path}' is no oracle of isp-gym oracle: {error}") from error
+    for key, value in problem_of(setting).items():
+        if problem.get(key) != value:
+            raise UserError(f"the oracle '{path}' is of another setting: {key} is {problem.get(key)!r}, not {value!r}")
+    assert best >= max(row["reward"] for row in oracle["sequences"])
+    return oracle
+
+
+@torch.no_grad()
+def regret(agent: Any, oracle: Oracle, setting: Setting) -> dict[str, float]:
+    """How much an agent leaves on the table, on the training scenes of the oracle.
+
+    Args:
+        agent: See :class:`isp_gym.benchmark.agent.Agent`.
+        oracle: From :func:`load_oracle`.
+        setting: The training setting.
+
+    Returns:
+        ``regret``: the oracle's reward less the agent's, relative to the oracle's, agent and oracle with parameters of
+        their own. ``sequence_regret``, where the agent has pipelines: likewise, but the agent's sequence with the oracle's parameters, so that only
+        the choice of the sequence counts (the mean over scenes, where it differs between them).
+    """
+    transition = setting.make_transition()
+    batch = transition.scenes.batch([transition.scenes.index(scene) for scene in oracle["scenes"]])
+    outputs, sequences, _ = process(agent, batch, transition.bank)
+    rewards = transition.initial_loss(batch) - transition.task.loss(outputs, batch) - transition.reward.penalty(outputs)
+    best = oracle["sequences"][0]["reward"]
+    found = {"regret": (best - float(rewards.mean())) / abs(best)}
+    if sequences is not None:
+        found["sequence_regret"] = (best - _possible(sequences, oracle, transition.bank)) / abs(best)
+    return found
+
+
+def _possible(sequences: Tensor, oracle: Oracle, bank: Bank) -> float:
+    """What the oracle's parameters earn with the agent's sequences, one a scene."""
+    rewards = {tuple(row["sequence"]): row["rewards"] for row in oracle["sequences"]}
+    chosen = [tuple(bank.names[token] for token in row if token != bank.end_token) for row in sequences.tolist()]
+    return sum(rewards[sequence][i] for i, sequence in enumerate(chosen)) / len(chosen)
