@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
 from isp_gym.benchmark import Training
 from isp_gym.errors import UserError
+
+_FILE = "pipeline.json"
 
 
 class RandomSearch:
@@ -41,6 +46,23 @@ class RandomSearch:
             if reward > best:
                 best, self.sequence, self.params = reward, sequence, params
             training.checkpoint(self)
+
+    def save(self, folder: Path) -> None:
+        """Write the best pipeline to ``folder``."""
+        best = {"sequence": self.sequence.tolist(), "params": self.params.tolist()}
+        (folder / _FILE).write_text(json.dumps(best))
+
+    def load(self, folder: Path) -> None:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            UserError: It is missing or damaged.
+        """
+        try:
+            best = json.loads((folder / _FILE).read_text())
+            self.sequence, self.params = torch.tensor(best["sequence"]), torch.tensor(best["params"])
+        except (OSError, ValueError, KeyError) as error:
+            raise UserError(f"'{folder}' holds no pipeline of random search: {error}") from error
 
     def pipelines(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The best pipeline for every image: (B, L) tokens and (B, P) parameters."""

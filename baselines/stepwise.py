@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,9 +15,12 @@ from torch import Tensor, nn
 
 from isp_gym.adapters import to_sb3_vecenv
 from isp_gym.benchmark import Training
+from isp_gym.envs.setting import Setting
 from isp_gym.envs.stepwise import run_policy
+from isp_gym.envs.views import StepwiseBox
 from isp_gym.errors import UserError
 
+_MODEL, _SETTING = "stepwise_ppo.zip", "setting.json"
 _NATURE_CNN_SIZE = 36  # the smallest image that three convolutions without padding leave something of
 
 
@@ -45,10 +51,9 @@ class StepwisePPO:
                 f"stepwise-ppo needs image_size={_NATURE_CNN_SIZE} or more, not {training.setting.image_size}"
             )
         lanes = training.make_vec("ISP/StepwiseBox-v0", self.num_envs, dense=self.dense)
-        self.view = lanes.unwrapped.make_view("box")  # type: ignore[attr-defined]
+        self._see(training.setting)
         # The penalty for dark images is a thousand times the loss: unscaled, the critic sees nothing else.
         env = VecNormalize(to_sb3_vecenv(lanes), norm_obs=False, gamma=1.0, clip_reward=5.0)
-        self.bank, self.max_length = training.bank, training.setting.length
         self.model = PPO(
             "MultiInputPolicy",
             env,
@@ -61,13 +66,41 @@ class StepwisePPO:
         # Stopping costs no evaluation, so steps do not bound them: the budget itself ends the training.
         self.model.learn(total_timesteps=2**62, callback=_Checkpoints(self, training))
 
+    def save(self, folder: Path) -> None:
+        """Write the model and the setting it was trained in to ``folder``."""
+        self.model.save(folder / _MODEL)
+        (folder / _SETTING).write_text(json.dumps(asdict(self.setting), indent=1))
+
+    def load(self, folder: Path) -> None:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            UserError: A file is missing or damaged.
+        """
+        try:
+            self._see(Setting.of(json.loads((folder / _SETTING).read_text())))
+            self.model = PPO.load(folder / _MODEL, device=self.setting.device)
+        except Exception as error:
+            raise UserError(f"'{folder}' holds no trained stepwise-ppo: {str(error).splitlines()[0]}") from error
+
+    def _see(self, setting: Setting) -> None:
+        self.setting, self.bank, self.max_length = setting, setting.make_bank(), setting.length
+        self.view = StepwiseBox(self.bank, setting, bins=2)  # it has none
+
     @property
     def networks(self) -> nn.Module:
         """Feature extractor, actor and critic."""
         return self.model.policy
 
     def pipelines(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Act greedily: (B, L) tokens and (B, P) parameters."""
+        """Act greedily: (B, L) tokens and (B, P) parameters.
+
+        Raises:
+            UserError: The images have another size than those of the training.
+        """
+        side = self.setting.image_size
+        if images.shape[-2:] != (side, side):
+            raise UserError(f"stepwise-ppo was trained on images of {side}x{side}, and its network takes no others")
         return run_policy(self._act, images, self.bank, self.max_length)
 
     def _act(self, observation: dict[str, Tensor]) -> tuple[Tensor, Tensor]:

@@ -83,3 +83,37 @@ def test_bad_input_is_one_line_with_code_2_and_nothing_written(cli, tmp_path, ar
 def test_unknown_option_is_code_2(cli):
     code, _, err = cli("compare", "--config", "c.yaml", "--colour", "red")
     assert code == 2 and "--colour" in err
+
+
+def test_evaluate_prints_the_pipeline_in_physical_units(cli):
+    code, out, err = cli("evaluate", "--policy", "random", "--config", "c.yaml", "--budget", "32", "--json")
+    assert code == 0 and "PSNR" in err
+    (row,) = json.loads(out.splitlines()[-1])["rows"]
+    assert row["task_evaluations"] == 32 and row["split"] == "test"
+    words = row["scenes"][0]["words"]
+    assert words and words[0] in err
+
+
+def test_evaluate_names_a_policy_that_is_not_there(cli):
+    code, _, err = cli("evaluate", "--policy", "posisp:none.pth")
+    assert code == 2 and "none.pth" in err
+
+
+def test_oracle_then_regret_then_replay(cli):
+    few = ["modules=[exposure,gamma]", "oracle.scenes=2", "oracle.steps=3", "oracle.refine=1"]
+    code, out, _ = cli("oracle", "--config", "c.yaml", "--out", "o", "--jobs", "1", "--json", *few)
+    assert code == 0 and len(json.loads(out.splitlines()[-1])["rows"]) == 5
+    code, out, _ = cli("compare", "--config", "c.yaml", "--out", "x", "oracle.file=o/oracle.json", *few[:1])
+    assert code == 0 and "regret" in out
+    code, out, _ = cli("replay", "o/oracle.json", "--json")
+    assert code == 0 and json.loads(out)["rows"]
+
+
+def test_replay_fails_when_a_score_differs(cli, tmp_path):
+    cli("compare", "--config", "c.yaml", "--out", "x", "budget=32")
+    file = tmp_path / "x/results.json"
+    results = json.loads(file.read_text())
+    results["rows"][-1]["metrics"]["psnr"] += 0.5
+    file.write_text(json.dumps(results))
+    code, _, err = cli("replay", "x/results.json")
+    assert code == 2 and "does not replay" in err

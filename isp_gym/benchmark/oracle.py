@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -165,10 +166,20 @@ def _solve(
     title: str,
 ) -> None:
     todo = [item for item in work if not cache.has(*item)]
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(jobs, _start, (setting, settings)) as pool:
-        for row in track(pool.imap_unordered(_try, todo), title, len(todo), console=console):
+    with _workers(jobs, setting, settings) as run:
+        for row in track(run(_try, todo), title, len(todo), console=console):
             cache.add(row)
+
+
+@contextmanager
+def _workers(jobs: int, setting: Setting, settings: OracleSettings) -> Iterator[Callable[..., Iterable[Any]]]:
+    """Something that maps a function over work, here or in ``jobs`` processes."""
+    if jobs == 1:
+        _start(setting, settings)
+        yield map
+    else:
+        with multiprocessing.get_context("spawn").Pool(jobs, _start, (setting, settings)) as pool:
+            yield pool.imap_unordered
 
 
 _WORKER: dict[str, Any] = {}

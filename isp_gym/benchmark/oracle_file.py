@@ -27,7 +27,7 @@ def problem_of(setting: Setting) -> dict[str, Any]:
     values["modules"] = list(setting.make_bank().names)
     values["max_length"] = setting.length
     for key in ("task_options", "objective", "reward"):
-        values[key] = dict(values[key] or {})
+        values[key] = dict(values[key]) if values[key] else None
     return values
 
 
@@ -67,8 +67,8 @@ def regret(agent: Any, oracle: Oracle, setting: Setting) -> dict[str, float]:
 
     Returns:
         ``regret``: the oracle's reward less the agent's, relative to the oracle's, agent and oracle with parameters of
-        their own. ``sequence_regret``, where the agent has pipelines: likewise, but the agent's sequence with the oracle's parameters, so that only
-        the choice of the sequence counts (the mean over scenes, where it differs between them).
+        their own. ``sequence_regret``, where the agent has pipelines: likewise, but the agent's sequence with the
+        oracle's parameters, so that only the choice of the sequence counts (the mean, if it differs between scenes).
     """
     transition = setting.make_transition()
     batch = transition.scenes.batch([transition.scenes.index(scene) for scene in oracle["scenes"]])

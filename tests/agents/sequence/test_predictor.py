@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from agents.sequence.predictor import ParameterPredictor
+from agents.sequence.predictor import ParameterPredictor, order_matrix
 from isp_gym.modules import get_bank
 
 
@@ -31,3 +31,27 @@ class TestParameterPredictor:
         predictor, small = ParameterPredictor(27), torch.rand(1, 3, 64, 64)
         large = small.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)
         torch.testing.assert_close(predictor(large), predictor(small), atol=1e-5, rtol=0)
+
+
+class TestSequence:
+    def test_order_matrix(self):
+        matrix = order_matrix(torch.tensor([[2, 0, 3], [3, 3, 3]]), 3).reshape(2, 3, 3)
+        assert matrix[0].tolist() == [[1, 0, 0], [0, 0, 0], [1, 0, 1]]
+        assert not matrix[1].any()
+
+    def test_a_conditioned_predictor_tells_orders_apart(self):
+        predictor, images = ParameterPredictor(9, condition_on=3), torch.rand(2, 3, 64, 64)
+        sequences = torch.tensor([[0, 1, 3], [1, 0, 3], [0, 1, 3], [3, 3, 3]])
+        scores = predictor.scores(images, sequences)
+        assert scores.shape == (4, 9)
+        assert not torch.allclose(scores[0], scores[1], atol=1e-4)
+        torch.testing.assert_close(scores[2], predictor.scores(images[1:], sequences[2:3])[0])
+
+    def test_another_does_not_look(self):
+        predictor, images = ParameterPredictor(9), torch.rand(2, 3, 64, 64)
+        assert torch.equal(predictor.scores(images, torch.zeros(8, 3, dtype=torch.long)), predictor.scores(images))
+
+
+@pytest.mark.parametrize(("width", "most"), [(32, 530_000), (13, 100_000)])
+def test_size(width, most):
+    assert sum(p.numel() for p in ParameterPredictor(27, width=width).parameters()) <= most

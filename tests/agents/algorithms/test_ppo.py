@@ -1,0 +1,37 @@
+import pytest
+import torch
+
+from agents.algorithms import clipped_loss, kl_estimate, reinforce_loss
+
+
+class TestClippedLoss:
+    def test_starts_with_the_gradient_of_reinforce(self):
+        advantage = torch.tensor([1.0, -2.0, 0.5])
+        gradients = []
+        for loss in (lambda x: clipped_loss(x, x.detach(), advantage, 0.2), lambda x: reinforce_loss(x, advantage)):
+            log_probs = torch.tensor([-1.0, -2.0, -3.0], requires_grad=True)
+            gradients.append(torch.autograd.grad(loss(log_probs), log_probs)[0])
+        torch.testing.assert_close(*gradients)
+
+    @pytest.mark.parametrize(
+        ("log_ratio", "advantage", "moves"),
+        [(0.5, 1.0, False), (0.5, -1.0, True), (-0.5, 1.0, True), (-0.5, -1.0, False), (0.1, 1.0, True)],
+    )
+    def test_no_gradient_where_the_ratio_went_too_far(self, log_ratio, advantage, moves):
+        log_probs = torch.tensor([log_ratio], requires_grad=True)
+        clipped_loss(log_probs, torch.zeros(1), torch.tensor([advantage]), 0.2).backward()
+        assert bool(log_probs.grad) == moves
+
+    def test_shapes_that_would_broadcast_are_refused(self):
+        with pytest.raises(ValueError, match="must match"):
+            clipped_loss(torch.zeros(4), torch.zeros(4), torch.zeros(4, 1), 0.2)
+
+
+class TestKL:
+    def test_is_unbiased_and_never_negative(self):
+        p, q = torch.tensor([0.7, 0.2, 0.1]), torch.tensor([0.3, 0.3, 0.4])
+        exact = (p * (p / q).log()).sum()
+        draws = torch.multinomial(p, 100_000, replacement=True)
+        estimate = kl_estimate(p.log()[draws], q.log()[draws])
+        assert estimate.item() == pytest.approx(exact.item(), abs=0.02)
+        assert kl_estimate(p.log(), p.log()) == 0

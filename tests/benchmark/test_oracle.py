@@ -1,0 +1,150 @@
+import io
+import json
+
+import pytest
+import torch
+from rich.console import Console
+
+from isp_gym.benchmark.config import CompareConfig, OracleSettings, SceneCounts
+from isp_gym.benchmark.oracle import all_sequences, best_params, find_oracle
+from isp_gym.benchmark.oracle_file import load_oracle, regret
+from isp_gym.benchmark.replay import replay_file
+from isp_gym.errors import UserError
+from isp_gym.modules import get_bank
+
+
+def small(**changes) -> CompareConfig:
+    values = {
+        "scenes": SceneCounts(4, 1, 1),
+        "image_size": 16,
+        "modules": ["exposure", "gamma"],
+        "oracle": OracleSettings(scenes=3, steps=8, refine=2),
+        **changes,
+    }
+    return CompareConfig(**values)
+
+
+def find(out, **changes):
+    return find_oracle(small(**changes), out, 1, Console(file=io.StringIO()))
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    out = tmp_path_factory.mktemp("oracle")
+    return find(out), out / "oracle.json"
+
+
+class TestAllSequences:
+    def test_there_are_326_of_five_modules(self):
+        bank = get_bank("stable", ["exposure", "gamma", "ccm", "denoise", "tone"])
+        sequences = list(all_sequences(bank, 5))
+        assert len(sequences) == len(set(sequences)) == 326
+        assert sequences[0] == ()
+
+    def test_typed_order_leaves_some_out(self):
+        bank = get_bank("stable", ["gamma", "white_balance"])
+        assert len(list(all_sequences(bank, 2, typed=True))) < len(list(all_sequences(bank, 2))) == 5
+
+    def test_too_many_are_refused(self):
+        with pytest.raises(UserError, match="name fewer modules"):
+            list(all_sequences(get_bank("stable"), 10))
+
+
+class TestBestParams:
+    def test_more_steps_are_never_worse_and_what_is_returned_earns_it(self):
+        transition = small().setting("train").make_transition()
+        last = torch.full((3,), -torch.inf)
+        for steps in (0, 5, 40):
+            params, rewards = best_params(transition, 3, (0, 1), steps, 0.1)
+            assert (rewards >= last - 1e-6).all()
+            outcome = transition.play(transition.scenes.batch(range(3)), torch.tensor([[0, 1]] * 3), params)
+            torch.testing.assert_close(outcome.reward, rewards)
+            last = rewards
+        assert last.mean() > 0.1
+
+
+class TestFindOracle:
+    def test_knows_every_sequence_best_first(self, found):
+        oracle, _ = found
+        assert sorted(map(len, (row["sequence"] for row in oracle["sequences"]))) == [0, 1, 1, 2, 2]
+        rewards = [row["reward"] for row in oracle["sequences"]]
+        assert rewards == sorted(rewards, reverse=True)
+        assert [row["reward"] for row in oracle["sequences"] if not row["sequence"]] == [0.0]
+
+    def test_goes_on_where_it_ended(self, found, tmp_path):
+        oracle, path = found
+        lines = (path.parent / "sequences.jsonl").read_text().splitlines(keepends=True)
+        (tmp_path / "sequences.jsonl").write_text("".join(lines[:4]) + lines[4][:20])
+        again = find(tmp_path)
+        assert again == oracle
+
+    def test_nothing_is_tried_twice(self, found, tmp_path):
+        _, path = found
+        lines = (path.parent / "sequences.jsonl").read_text()
+        marked = lines.replace('"steps": 32', '"mark": 1, "steps": 32')
+        (tmp_path / "sequences.jsonl").write_text(marked)
+        find(tmp_path)
+        assert (tmp_path / "sequences.jsonl").read_text() == marked
+
+    def test_another_problem_is_refused(self, found):
+        with pytest.raises(UserError, match="another problem"):
+            find(found[1].parent, image_size=24)
+
+    def test_replays(self, found):
+        rows = replay_file(found[1])
+        assert len(rows) == 5 and max(row["difference"] for row in rows) < 1e-5
+
+    def test_a_changed_file_does_not(self, found, tmp_path):
+        oracle = json.loads(found[1].read_text())
+        oracle["sequences"][0]["params"][0][0] = 0.0
+        (tmp_path / "oracle.json").write_text(json.dumps(oracle))
+        assert replay_file(tmp_path / "oracle.json")[0]["difference"] > 1e-3
+
+
+class Recorded:
+    """Does what one row of the oracle says."""
+
+    def __init__(self, row, params=None):
+        self.row, self.params = row, params
+
+    def pipelines(self, images):
+        tokens = [["exposure", "gamma"].index(name) for name in self.row["sequence"]]
+        sequence = torch.tensor([tokens + [2] * (2 - len(tokens))] * len(images))
+        return sequence, torch.tensor(self.row["params"]) if self.params is None else self.params
+
+
+class TestRegret:
+    def test_the_best_has_none(self, found):
+        none = regret(Recorded(found[0]["sequences"][0]), found[0], small().setting("train"))
+        assert none == pytest.approx({"regret": 0, "sequence_regret": 0}, abs=1e-5)
+
+    def test_parameters_and_sequence_are_told_apart(self, found):
+        oracle = found[0]
+        neutral = Recorded(oracle["sequences"][0], small().setting("train").make_bank().neutral.repeat(3, 1))
+        worse = regret(neutral, oracle, small().setting("train"))
+        assert worse["regret"] > 0.2 and worse["sequence_regret"] == pytest.approx(0, abs=1e-5)
+        nothing = regret(Recorded(oracle["sequences"][-1]), oracle, small().setting("train"))
+        assert nothing == pytest.approx({"regret": 1, "sequence_regret": 1}, abs=1e-5)
+
+    def test_an_agent_without_pipelines(self, found):
+        class AsIs:
+            def enhance(self, images):
+                return images
+
+        assert regret(AsIs(), found[0], small().setting("train")) == pytest.approx({"regret": 1}, abs=1e-5)
+
+
+class TestLoadOracle:
+    def test_of_another_setting(self, found):
+        with pytest.raises(UserError, match="another setting: image_size is 16, not 24"):
+            load_oracle(found[1], small(image_size=24).setting("train"))
+
+    def test_missing(self, tmp_path):
+        with pytest.raises(UserError, match="isp-gym oracle --config"):
+            load_oracle(tmp_path / "oracle.json", small().setting("train"))
+
+    @pytest.mark.parametrize("content", ["", "{}", '{"problem": {}, "sequences": []}'])
+    def test_something_else(self, content, tmp_path):
+        (tmp_path / "o.json").write_text(content)
+        with pytest.raises(UserError, match="is no oracle"):
+            load_oracle(tmp_path / "o.json", small().setting("train"))
