@@ -26,6 +26,7 @@ test: setup lint
 bench: setup
 	$(BIN)/python benchmarks/modules.py
 	$(BIN)/python benchmarks/envs.py
+	$(BIN)/python benchmarks/controllers.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -100,7 +100,7 @@ def test_evaluate_names_a_policy_that_is_not_there(cli):
 
 
 def test_oracle_then_regret_then_replay(cli):
-    few = ["modules=[exposure,gamma]", "oracle.scenes=2", "oracle.steps=3", "oracle.refine=1"]
+    few = ["modules=[exposure,gamma]", "oracle.scenes=2", "oracle.steps=3", "oracle.leaders=1"]
     code, out, _ = cli("oracle", "--config", "c.yaml", "--out", "o", "--jobs", "1", "--json", *few)
     assert code == 0 and len(json.loads(out.splitlines()[-1])["rows"]) == 5
     code, out, _ = cli("compare", "--config", "c.yaml", "--out", "x", "oracle.file=o/oracle.json", *few[:1])

@@ -30,16 +30,18 @@ class OracleSettings:
     Attributes:
         file: An ``oracle.json`` to report every agent's regret against; empty for none.
         scenes: Training scenes that each sequence is tried on.
-        steps: Steps of Adam on the parameters of each scene.
+        steps: Steps of Adam on the parameters of each scene in a round.
         lr: Its step size, on parameters before tanh.
-        refine: How many of the best sequences are optimised further, with four times the steps.
+        rounds: How often every sequence is tried; from the second round on it also starts from the leaders' parameters.
+        leaders: How many of the best sequences those are; they get one more round of four times the steps.
     """
 
     file: str = ""
     scenes: int = 16
-    steps: int = 60
-    lr: float = 0.1
-    refine: int = 16
+    steps: int = 40
+    lr: float = 0.3
+    rounds: int = 2
+    leaders: int = 16
 
 
 @dataclass

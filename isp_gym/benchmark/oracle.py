@@ -2,15 +2,17 @@
 
 Each sequence gets, on each of some training scenes, the parameters that earn most there, by gradient ascent through the
 pipeline. No policy that picks one sequence can earn more on these scenes, whatever its parameter predictor: the mean
-reward of the best sequence is a ceiling, up to the local optima of the ascent.
+reward of the best sequence is a ceiling, up to the local optima of the ascent. To leave those, later rounds start on
+each scene from whichever of the leading sequences' parameters earn most.
 """
 
 from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.progress import track
+from torch import Tensor
 
 from isp_gym.benchmark.config import CompareConfig, OracleSettings
 from isp_gym.benchmark.oracle_file import Oracle, problem_of
@@ -49,10 +52,19 @@ def find_oracle(config: CompareConfig, out: Path, jobs: int, console: Console) -
     setting, settings = config.setting("train"), config.oracle
     sequences = list(all_sequences(setting.make_bank(), setting.length, setting.typed))
     cache = _Cache(out, setting, settings)
-    short = [(sequence, settings.steps) for sequence in sequences]
-    _solve(short, cache, setting, settings, jobs, console, "trying every sequence")
-    best = sorted(sequences, key=lambda s: -cache.reward(s, settings.steps))[: settings.refine]
-    _solve([(s, 4 * settings.steps) for s in best], cache, setting, settings, jobs, console, "refining the best")
+    with _workers(jobs, setting, settings) as run:
+        for number in range(settings.rounds + 1):
+            leaders = sorted(sequences, key=lambda s: -cache.reward(s))[: settings.leaders] if number else []
+            last = number == settings.rounds
+            steps = 4 * settings.steps if last else settings.steps
+            work = [
+                (number, sequence, steps, cache.params(dict.fromkeys([*leaders, sequence] if number else [])))
+                for sequence in (leaders if last else sequences)
+                if not cache.has(number, sequence)
+            ]
+            title = "the best once more" if last else f"trying every sequence, round {number + 1}"
+            for row in track(run(_try, work), title, len(work), console=console):
+                cache.add(row)
     rows = sorted((cache.best(sequence) for sequence in sequences), key=lambda row: -row["reward"])
     scenes = setting.load_scenes().ids[: settings.scenes]
     oracle = {"problem": problem_of(setting), "settings": _settings(settings), "scenes": scenes, "sequences": rows}
@@ -84,9 +96,17 @@ def all_sequences(bank: Bank, max_length: int, typed: bool = False) -> Iterator[
 
 
 def best_params(
-    transition: Transition, scenes: int, sequence: tuple[int, ...], steps: int, lr: float
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The best parameters of a sequence for each of the first scenes: Adam from neutral, before tanh.
+    transition: Transition, scenes: int, sequence: tuple[int, ...], steps: int, lr: float, starts: Sequence[Tensor] = ()
+) -> tuple[Tensor, Tensor]:
+    """The best parameters of a sequence for each of the first scenes, by Adam before tanh.
+
+    Args:
+        transition: Pays for them.
+        scenes: S, how many scenes.
+        sequence: Tokens.
+        steps: Steps of Adam; its step size falls to zero along half a cosine.
+        lr: Its first step size.
+        starts: Parameters to start from, each (S, P) in [0, 1]; on each scene the best of them (and neutral) is taken.
 
     Returns:
         Parameters (S, P) in [0, 1], and what they earn, (S,).
@@ -94,23 +114,31 @@ def best_params(
     bank = transition.bank
     batch = transition.scenes.batch(range(min(scenes, len(transition.scenes))))
     rows = torch.tensor(sequence, dtype=torch.long, device=batch.images.device).repeat(len(batch), 1)
-    start = torch.atanh(2 * bank.neutral.clamp(0.02, 0.98) - 1).to(batch.images)
-    scores = start.repeat(len(batch), 1).requires_grad_()
-    optimizer = torch.optim.Adam([scores], lr)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     best = torch.full((len(batch),), -torch.inf, device=batch.images.device)
-    params = torch.zeros_like(scores)
-    for step in range(steps + 1 if sequence else 1):
-        now = (torch.tanh(scores) + 1) / 2
+    params = bank.neutral.to(batch.images).repeat(len(batch), 1)
+
+    def keep_better(now: Tensor) -> Tensor:
+        nonlocal best, params
         reward = transition.play(batch, rows, now).reward
         better = reward.detach() > best
-        best = torch.where(better, reward.detach(), best)
-        params = torch.where(better[:, None], now.detach(), params)
-        if step < steps and sequence:
-            optimizer.zero_grad()
-            (-reward.sum()).backward()
-            optimizer.step()
-            schedule.step()
+        best, params = torch.where(better, reward.detach(), best), torch.where(better[:, None], now.detach(), params)
+        return reward
+
+    with torch.no_grad():
+        for start in (params, *starts):
+            keep_better(start.to(batch.images))
+    if not sequence:
+        return params, best
+    # The ends of the range are at infinite z: start a little inside, where tanh still has a gradient.
+    scores = torch.atanh(2 * params.clamp(0.01, 0.99) - 1).requires_grad_()
+    optimizer = torch.optim.Adam([scores], lr)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(steps, 1))
+    for _ in range(steps):
+        loss = -keep_better((torch.tanh(scores) + 1) / 2).sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
     return params, best
 
 
@@ -120,7 +148,7 @@ class _Cache:
     def __init__(self, out: Path, setting: Setting, settings: OracleSettings) -> None:
         self.path, self.names = out / _CACHE, setting.make_bank().names
         head = {"problem": problem_of(setting), "settings": _settings(settings)}
-        self.rows: dict[tuple[tuple[str, ...], int], dict[str, Any]] = {}
+        self.rows: dict[tuple[int, tuple[str, ...]], dict[str, Any]] = {}
         if self.path.exists():
             lines = self.path.read_text().splitlines(keepends=True)
             if not lines or json.loads(lines[0]) != head:
@@ -134,41 +162,29 @@ class _Cache:
             self.path.write_text(json.dumps(head) + "\n")
 
     def _keep(self, row: dict[str, Any]) -> None:
-        self.rows[tuple(row["sequence"]), row["steps"]] = row
+        self.rows[row["round"], tuple(row["sequence"])] = row
 
     def add(self, row: dict[str, Any]) -> None:
-        row["sequence"] = [self.names[token] for token in row["sequence"]]
+        row["sequence"] = self._names(row["sequence"])
         self._keep(row)
         with self.path.open("a") as file:
             file.write(json.dumps(row) + "\n")
 
-    def _key(self, sequence: tuple[int, ...], steps: int) -> tuple[tuple[str, ...], int]:
-        return tuple(self.names[token] for token in sequence), steps
-
-    def has(self, sequence: tuple[int, ...], steps: int) -> bool:
-        return self._key(sequence, steps) in self.rows
-
-    def reward(self, sequence: tuple[int, ...], steps: int) -> float:
-        return self.rows[self._key(sequence, steps)]["reward"]
+    def has(self, number: int, sequence: tuple[int, ...]) -> bool:
+        return (number, tuple(self._names(sequence))) in self.rows
 
     def best(self, sequence: tuple[int, ...]) -> dict[str, Any]:
-        names = self._key(sequence, 0)[0]
-        return max((row for (key, _), row in self.rows.items() if key == names), key=lambda row: row["reward"])
+        names = tuple(self._names(sequence))
+        return max((row for (_, key), row in self.rows.items() if key == names), key=lambda row: row["reward"])
 
+    def reward(self, sequence: tuple[int, ...]) -> float:
+        return self.best(sequence)["reward"]
 
-def _solve(
-    work: Iterable[tuple[tuple[int, ...], int]],
-    cache: _Cache,
-    setting: Setting,
-    settings: OracleSettings,
-    jobs: int,
-    console: Console,
-    title: str,
-) -> None:
-    todo = [item for item in work if not cache.has(*item)]
-    with _workers(jobs, setting, settings) as run:
-        for row in track(run(_try, todo), title, len(todo), console=console):
-            cache.add(row)
+    def params(self, sequences: Iterable[tuple[int, ...]]) -> list[Tensor]:
+        return [torch.tensor(self.best(sequence)["params"]) for sequence in sequences]
+
+    def _names(self, sequence: Iterable[int]) -> list[str]:
+        return [self.names[token] for token in sequence]
 
 
 @contextmanager
@@ -190,12 +206,12 @@ def _start(setting: Setting, settings: OracleSettings) -> None:
     _WORKER.update(transition=setting.make_transition(), settings=settings)
 
 
-def _try(item: tuple[tuple[int, ...], int]) -> dict[str, Any]:
-    (sequence, steps), settings = item, _WORKER["settings"]
-    params, rewards = best_params(_WORKER["transition"], settings.scenes, sequence, steps, settings.lr)
+def _try(item: tuple[int, tuple[int, ...], int, list[Tensor]]) -> dict[str, Any]:
+    (number, sequence, steps, starts), settings = item, _WORKER["settings"]
+    params, rewards = best_params(_WORKER["transition"], settings.scenes, sequence, steps, settings.lr, starts)
     return {
         "sequence": list(sequence),
-        "steps": steps,
+        "round": number,
         "reward": float(rewards.mean()),
         "rewards": rewards.tolist(),
         "params": [[round(value, 7) for value in row] for row in params.tolist()],
@@ -203,4 +219,4 @@ def _try(item: tuple[tuple[int, ...], int]) -> dict[str, Any]:
 
 
 def _settings(settings: OracleSettings) -> dict[str, Any]:
-    return {"scenes": settings.scenes, "steps": settings.steps, "lr": settings.lr, "refine": settings.refine}
+    return {key: value for key, value in asdict(settings).items() if key != "file"}

@@ -18,7 +18,7 @@ def small(**changes) -> CompareConfig:
         "scenes": SceneCounts(4, 1, 1),
         "image_size": 16,
         "modules": ["exposure", "gamma"],
-        "oracle": OracleSettings(scenes=3, steps=8, refine=2),
+        "oracle": OracleSettings(scenes=3, steps=8, leaders=2),
         **changes,
     }
     return CompareConfig(**values)
@@ -81,7 +81,7 @@ class TestFindOracle:
     def test_nothing_is_tried_twice(self, found, tmp_path):
         _, path = found
         lines = (path.parent / "sequences.jsonl").read_text()
-        marked = lines.replace('"steps": 32', '"mark": 1, "steps": 32')
+        marked = lines.replace('"round": 2', '"mark": 1, "round": 2')
         (tmp_path / "sequences.jsonl").write_text(marked)
         find(tmp_path)
         assert (tmp_path / "sequences.jsonl").read_text() == marked
