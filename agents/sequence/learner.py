@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,6 +17,7 @@ from agents.sequence.policy import Sampled, SequencePolicy
 from agents.sequence.predictor import squash
 from agents.sequence.settings import LearnerSettings
 from isp_gym.benchmark import Training
+from isp_gym.envs.scenes import pick
 
 if TYPE_CHECKING:
     from agents.sequence.posisp import POSISP
@@ -28,28 +31,63 @@ def learn(agent: POSISP, training: Training, settings: LearnerSettings) -> None:
         training: The scenes, the transition and the budget.
         settings: Batch, step sizes and schedule.
     """
+    budget, group = training.remaining, settings.sequences_per_image
     sequence_learner = SequenceLearner(agent.policy, settings)
     params_optimizer = torch.optim.Adam(agent.predictor.parameters(), settings.params_lr, betas=(0.9, 0.99))
-    group = settings.sequences_per_image
-    iterations = training.remaining // settings.batch_size
-    scene_stream = training.scene_stream(settings.batch_size // group)
-    for iteration in range(iterations):
-        progress = iteration / iterations
+    scenes, images, iteration = _scenes(training, settings.batch_size), settings.batch_size // group, 0
+    while images := min(images, training.remaining // group):
+        progress = 1 - training.remaining / budget
         train_sequence, train_params = settings.trains(iteration)
-        batch = training.scenes.batch(next(scene_stream).repeat_interleave(group))
-        sampled = sequence_learner.draw(progress)
+        batch = training.scenes.batch(list(islice(scenes, images)))
+        sampled = sequence_learner.draw(images * group, progress)
+        trials = Trials.of(sampled.sequences, group)
         with torch.set_grad_enabled(train_params):
-            scores = agent.predictor.scores(batch.images[::group], sampled.sequences)
-            repeats = settings.batch_size // len(scores)  # a conditioned predictor tells sequences on an image apart
-            params = squash(scores).repeat_interleave(repeats, dim=0)
-            outcome = training.transition.play(batch, sampled.sequences, params)
+            scores = agent.predictor.scores(batch.images, trials.sequences, trials.image)
+            outcome = training.transition.play(pick(batch, trials.image), trials.sequences, squash(scores))
         if train_params:
-            loss = (outcome.loss + outcome.penalty).mean() + settings.score_penalty * scores.square().mean()
+            loss = ((outcome.loss + outcome.penalty) * trials.share).sum()
+            loss = loss + settings.score_penalty * scores.square().mean()
             params_optimizer.param_groups[0]["lr"] = settings.params_lr * settings.step_size(progress)
             _descend(loss, params_optimizer, settings.max_grad_norm)
         if train_sequence:
-            sequence_learner.update(sampled, outcome.reward.detach().reshape(-1, group), progress)
+            rewards = outcome.reward.detach()[trials.of_sample].reshape(-1, group)
+            sequence_learner.update(sampled, rewards, progress)
         training.checkpoint(agent)
+        images = settings.images(len(trials.image) / images)
+        iteration += 1
+
+
+def _scenes(training: Training, lanes: int) -> Iterator[int]:
+    """The training scenes one after another, as ``lanes`` environments would show them."""
+    return chain.from_iterable(indices.tolist() for indices in training.scene_stream(lanes))
+
+
+@dataclass(frozen=True)
+class Trials:
+    """What has to be tried of a batch of samples: the same sequence on the same image earns the same, so only once.
+
+    A policy that has become sure of its sequence would otherwise spend its budget on copies.
+
+    Attributes:
+        sequences: (M, L) int64.
+        image: Position of the image that each is tried on, (M,) int64, ascending.
+        share: Part of the samples that it stands for, (M,), in all 1.
+        of_sample: The trial of each sample, (B,) int64.
+    """
+
+    sequences: Tensor
+    image: Tensor
+    share: Tensor
+    of_sample: Tensor
+
+    @classmethod
+    def of(cls, sequences: Tensor, group: int) -> Trials:
+        """The trials of samples (B, L), ``group`` of them in turn on each image."""
+        image = torch.arange(len(sequences) // group, device=sequences.device).repeat_interleave(group)
+        pairs, of_sample, counts = torch.cat([image[:, None], sequences], 1).unique(
+            dim=0, return_inverse=True, return_counts=True
+        )
+        return cls(pairs[:, 1:], pairs[:, 0], counts / len(sequences), of_sample)
 
 
 class SequenceLearner:
@@ -66,9 +104,9 @@ class SequenceLearner:
         self.reference = copy.deepcopy(policy).requires_grad_(False)
         self.updates = 0
 
-    def draw(self, progress: float) -> Sampled:
-        """A batch of sequences, after a part ``progress`` of the training."""
-        return self.policy.sample(self.settings.batch_size, self.settings.temperature(progress))
+    def draw(self, count: int, progress: float) -> Sampled:
+        """Draw ``count`` sequences after a part ``progress`` of the training."""
+        return self.policy.sample(count, self.settings.temperature(progress))
 
     def update(self, sampled: Sampled, rewards: Tensor, progress: float) -> None:
         """Learn from what the sequences earned.
@@ -113,5 +151,5 @@ def _descend(loss: Tensor, optimizer: torch.optim.Optimizer, max_grad_norm: floa
     optimizer.step()
 
 
-def _parameters(optimizer: torch.optim.Optimizer) -> Sequence[Tensor]:
+def _parameters(optimizer: torch.optim.Optimizer) -> Iterable[Tensor]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]

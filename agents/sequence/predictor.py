@@ -58,18 +58,20 @@ class ParameterPredictor(nn.Module):
         self.out.weight.mul_(0.1)
 
     def forward(self, images: Tensor, sequences: Tensor | None = None) -> Tensor:
-        """Predict the parameters, in [0, 1]; see :meth:`scores`."""
-        return squash(self.scores(images, sequences))
+        """Predict parameters in [0, 1], (B, P), for one sequence an image (B, L), or none; see :meth:`scores`."""
+        rows = torch.arange(len(images), device=images.device)
+        return squash(self.scores(images, rows.new_empty(len(rows), 0) if sequences is None else sequences, rows))
 
-    def scores(self, images: Tensor, sequences: Tensor | None = None) -> Tensor:
+    def scores(self, images: Tensor, sequences: Tensor, rows: Tensor) -> Tensor:
         """The parameters before they are squashed into [0, 1].
 
         Args:
             images: Linear RGB, (B, 3, H, W) of any size.
-            sequences: (B * G, L) tokens, G sequences for each image in turn; read only by a conditioned predictor.
+            sequences: (M, L) tokens; read only by a conditioned predictor.
+            rows: The image that each sequence is for, (M,) int64.
 
         Returns:
-            (B, P), or (B * G, P) from a conditioned predictor; unbounded.
+            (M, P), unbounded.
         """
         x = F.adaptive_avg_pool2d(images, _INPUT_SIZE)
         if not self.linear_input:
@@ -78,9 +80,11 @@ class ParameterPredictor(nn.Module):
             x = F.leaky_relu(conv(x), 0.2)
         pooled = torch.cat([x.mean(dim=(2, 3)), x.amax(dim=(2, 3))], dim=1)
         z = self.fc1(pooled)
-        if self.condition_on and sequences is not None:
-            group = len(sequences) // len(images)
-            z = z.repeat_interleave(group, dim=0) + self.read_order(order_matrix(sequences, self.condition_on))
+        if self.condition_on:
+            return self._head(z[rows] + self.read_order(order_matrix(sequences, self.condition_on)))
+        return self._head(z)[rows]
+
+    def _head(self, z: Tensor) -> Tensor:
         return self.out(F.leaky_relu(self.hidden(self.fc2(F.relu(z))), 0.2))
 
 

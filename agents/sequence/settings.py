@@ -28,8 +28,9 @@ class LearnerSettings:
         neutral_start: It starts at parameters that change the image least; otherwise at random, as published.
         algorithm: ``"reinforce"``; ``"ppo"``: clipped surrogate, several ``epochs`` a batch; ``"grpo"``: the same with
             advantages normalised over the sequences on one image, and ``kl`` to a reference.
-        batch_size: Pipelines tried in one iteration; each costs one task evaluation.
-        sequences_per_image: Of these, how many are tried on the same image.
+        batch_size: Task evaluations of one iteration, about: the same sequence on the same image is tried only once, so
+            that a policy that becomes sure of its sequence sees more images.
+        sequences_per_image: How many sequences are drawn for each image.
         sequence_lr: Adam's step size for the sequence policy. Published: 3e-5, for 120,000 evaluations.
         params_lr: Adam's step size for the parameter predictor. Published: 1e-4.
         baseline: What a sequence's reward is compared with, see :func:`agents.algorithms.reinforce.advantages`.
@@ -103,6 +104,12 @@ class LearnerSettings:
         """Sampling temperature after a part ``progress`` in [0, 1] of the training."""
         span = self.start_temperature - self.end_temperature
         return self.end_temperature + span * 2 ** (-progress / self.half_life)
+
+    def images(self, trials_per_image: float) -> int:
+        """How many images fill a batch, if each takes ``trials_per_image`` task evaluations."""
+        return max(
+            self.batch_size // self.sequences_per_image, min(self.batch_size, int(self.batch_size / trials_per_image))
+        )
 
     def trains(self, iteration: int) -> tuple[bool, bool]:
         """Whether this iteration trains the sequence policy, and whether it trains the parameter predictor."""

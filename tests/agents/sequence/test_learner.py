@@ -1,9 +1,13 @@
 import pytest
 import torch
 
+from agents import POSISP
 from agents.sequence.gru import GRUPolicy
-from agents.sequence.learner import SequenceLearner
+from agents.sequence.learner import SequenceLearner, Trials
 from agents.sequence.settings import LearnerSettings
+from isp_gym.benchmark import Training
+from isp_gym.budget import Budget
+from isp_gym.envs.setting import Setting
 from isp_gym.errors import UserError
 
 FAST = {"batch_size": 32, "sequence_lr": 0.02, "start_temperature": 1.0, "end_temperature": 1.0, "decay": False}
@@ -25,7 +29,7 @@ def learn(iterations=120, **options):
     settings = LearnerSettings(**{**FAST, **options})
     learner = SequenceLearner(GRUPolicy(4, 4, hidden=16), settings)
     for _ in range(iterations):
-        sampled = learner.draw(0.0)
+        sampled = learner.draw(settings.batch_size, 0.0)
         images = torch.rand(settings.batch_size // settings.sequences_per_image, 1) * 0.2
         points = (sampled.sequences == WANTED).float().mean(1).reshape(-1, settings.sequences_per_image)
         learner.update(sampled, images + points, 0.0)
@@ -61,6 +65,33 @@ class TestSequenceLearner:
         sampled = learner.policy.evaluate(torch.full((8, 3), 3))
         learner.update(sampled, torch.zeros(2, 4), 0.5)
         assert all(p.isfinite().all() for p in learner.policy.parameters())
+
+
+class TestTrials:
+    def test_the_same_sequence_on_the_same_image_is_tried_once(self):
+        a, b = [0, 1, 3], [2, 3, 3]
+        trials = Trials.of(torch.tensor([a, b, a, a, a, a, a, a]), 4)
+        assert sorted(zip(trials.image.tolist(), trials.sequences.tolist(), strict=True)) == [(0, a), (0, b), (1, a)]
+        assert trials.share.sum() == 1 and trials.share.max() == 0.5
+        earned = trials.image * 10.0 + trials.sequences[:, 0]
+        assert earned[trials.of_sample].tolist() == [0, 2, 0, 0, 10, 10, 10, 10]
+
+    def test_a_sure_policy_spends_its_budget_on_more_images(self):
+        seen = []
+        for logit in (0.0, 50.0):
+            training = Training(Setting(num_scenes=64, image_size=16, modules=("exposure", "gamma")), 0, Budget(64))
+            agent = POSISP(policy="table", sequence_lr=0.0)
+            agent.build = lambda *args, logit=logit, agent=agent: build_sure(agent, logit, *args)
+            agent.train(training)
+            assert 61 <= training.budget.task_evaluations <= 64
+            seen.append(len(training.scenes.read))
+        assert seen[1] > seen[0] * 1.4
+
+
+def build_sure(agent, logit, *args):
+    POSISP.build(agent, *args)
+    with torch.no_grad():
+        agent.policy.table[0, 0] = agent.policy.table[1, 1] = logit
 
 
 class TestSettings:

@@ -32,7 +32,7 @@ class TestTraining:
     def test_finds_a_pipeline_that_pays(self, update):
         budget = 960
         agent, training = train(budget=budget, update=update, params_lr=3e-3, sequence_lr=3e-3)
-        assert training.budget.task_evaluations == budget
+        assert budget - 4 < training.budget.task_evaluations <= budget
         assert mean_reward(agent, training) > 0.1  # the input itself: 0 less its penalty
         assert agent.diagnostics()["p_greedy"] > 0.3  # at first about 1/16
 
@@ -48,7 +48,7 @@ class TestTraining:
         with torch.no_grad():
             agent.policy.decoder.bias[training.bank.end_token] = 100.0
         learn(agent, training, agent.settings)
-        assert training.remaining == 0
+        assert training.remaining < 4
         assert len(agent.sequence) == 0
 
     def test_alternating_updates_train_one_network_at_a_time(self):

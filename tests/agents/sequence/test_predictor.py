@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from agents.sequence.predictor import ParameterPredictor, order_matrix
+from agents.sequence.predictor import ParameterPredictor, order_matrix, squash
 from isp_gym.modules import get_bank
 
 
@@ -42,14 +42,16 @@ class TestSequence:
     def test_a_conditioned_predictor_tells_orders_apart(self):
         predictor, images = ParameterPredictor(9, condition_on=3), torch.rand(2, 3, 64, 64)
         sequences = torch.tensor([[0, 1, 3], [1, 0, 3], [0, 1, 3], [3, 3, 3]])
-        scores = predictor.scores(images, sequences)
+        scores = predictor.scores(images, sequences, torch.tensor([0, 0, 1, 1]))
         assert scores.shape == (4, 9)
         assert not torch.allclose(scores[0], scores[1], atol=1e-4)
-        torch.testing.assert_close(scores[2], predictor.scores(images[1:], sequences[2:3])[0])
+        torch.testing.assert_close(scores[2], predictor.scores(images[1:], sequences[2:3], torch.tensor([0]))[0])
 
     def test_another_does_not_look(self):
         predictor, images = ParameterPredictor(9), torch.rand(2, 3, 64, 64)
-        assert torch.equal(predictor.scores(images, torch.zeros(8, 3, dtype=torch.long)), predictor.scores(images))
+        rows, sequences = torch.tensor([0, 0, 1]), torch.tensor([[0, 1], [1, 0], [2, 2]])
+        scores = predictor.scores(images, sequences, rows)
+        assert torch.equal(squash(scores), predictor(images)[rows])
 
 
 @pytest.mark.parametrize(("width", "most"), [(32, 530_000), (13, 100_000)])
