@@ -5,6 +5,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from isp_gym.data import SceneBatch
 from isp_gym.errors import UserError
 from isp_gym.tasks import TASKS, get_task
+from isp_gym.testing import check_task
 
 TASK = get_task("enhancement")
 
@@ -64,3 +65,42 @@ def test_names_its_metrics():
 def test_unknown_task():
     with pytest.raises(UserError, match="unknown task 'enhancment'; did you mean 'enhancement'"):
         get_task("enhancment")
+
+
+class TestOtherLosses:
+    @pytest.mark.parametrize(
+        ("loss", "expected"), [("l1", [0.0, 0.1, 0.05, 0.02]), ("mse", [0.0, 0.01, 0.0025, 0.0004])]
+    )
+    def test_distance(self, loss, expected):
+        images = torch.full((4, 3, 16, 16), 0.5)
+        targets = images + torch.tensor([0.0, 0.1, -0.05, 0.02])[:, None, None, None]
+        task = get_task("enhancement", {"loss": loss})
+        torch.testing.assert_close(task.loss(images, scenes(targets)), torch.tensor(expected))
+
+    def test_ssim_agrees_with_the_metric(self):
+        task = get_task("enhancement", {"loss": "ssim"})
+        metric = task.meter().add(IMAGES, scenes(TARGETS))["ssim"]
+        torch.testing.assert_close(1 - task.loss(IMAGES, scenes(TARGETS)).double(), metric, atol=1e-5, rtol=0)
+
+    @pytest.mark.parametrize("loss", ["mse", "l1", "ssim"])
+    def test_is_a_sound_task(self, loss):
+        check_task(get_task("enhancement", {"loss": loss}))
+
+    @pytest.mark.parametrize(
+        ("spec", "options", "message"),
+        [
+            ("enhancement", {"loss": "l2"}, "unknown enhancement loss 'l2'"),
+            ("enhancement", {"network": "x"}, "does not take its options"),
+            ("enhancement:yolo.pt", None, "has no network"),
+        ],
+    )
+    def test_faults_are_named(self, spec, options, message):
+        with pytest.raises(UserError, match=message):
+            get_task(spec, options)
+
+
+def test_data_without_targets_is_named():
+    batch = SceneBatch(torch.zeros(1, 3, 16, 16), None, ("test/a.dng",), (0,))
+    for judge in (TASK.loss, TASK.meter().add):
+        with pytest.raises(UserError, match=r"'test/a\.dng' has none"):
+            judge(batch.images, batch)
