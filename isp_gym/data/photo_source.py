@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -21,6 +24,7 @@ from isp_gym.data.store import MemoryStore
 from isp_gym.data.unprocess import unprocess
 from isp_gym.errors import UserError
 
+T = TypeVar("T")
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 
@@ -46,9 +50,13 @@ class PhotoSource(DataSource):
     def photos(self, argument: str, split: str) -> Sequence[Photo]:
         """The photos of ``split`` in a fixed order; at least one."""
 
-    def load(self, argument: str, split: str, count: int, image_size: int, seed: int) -> SceneSet:
+    def load(
+        self, argument: str, split: str, count: int, image_size: int, seed: int, on_error: str = "raise"
+    ) -> SceneSet:
         """Scene k is cut from photo k modulo the number of photos; see ``DataSource.load``."""
         photos = self.photos(argument, split)
+        if on_error == "skip":
+            photos = usable(photos, split, lambda photo: read_photo(photo.path))
         images, targets = _allocate(count, image_size), _allocate(count, image_size)
         # Photo by photo, not scene by scene: each is decoded once, and only one is in memory at a time.
         for first, photo in enumerate(photos[:count]):
@@ -60,6 +68,30 @@ class PhotoSource(DataSource):
         return SceneSet(
             MemoryStore(images, targets), ids, used, split, f"{self.name}:{argument}" if argument else self.name
         )
+
+
+def usable(items: Sequence[T], split: str, read: Callable[[T], object]) -> list[T]:
+    """The items that can be read, each tried once; a warning says how many cannot, and why the first.
+
+    Raises:
+        UserError: There are none.
+    """
+
+    def fault(item: T) -> str | None:
+        try:
+            read(item)
+        except UserError as error:
+            return str(error)
+        return None
+
+    with ThreadPoolExecutor(4) as pool:
+        faults = list(pool.map(fault, items))
+    found = [reason for reason in faults if reason is not None]
+    if len(found) == len(items):
+        raise UserError(f"none of the {len(items)} {split} files can be used; the first: {found[0]}")
+    if found:
+        warnings.warn(f"skipped {len(found)} of {len(items)} {split} files; the first: {found[0]}", stacklevel=4)
+    return [item for item, reason in zip(items, faults, strict=True) if reason is None]
 
 
 def _allocate(count: int, image_size: int) -> Tensor:

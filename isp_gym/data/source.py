@@ -43,8 +43,12 @@ class DataSource(ABC):
         """A string that changes when the data changes; cheap, since it is asked for at every load."""
 
     @abstractmethod
-    def load(self, argument: str, split: str, count: int, image_size: int, seed: int) -> SceneSet:
-        """Make scenes 0 to ``count`` - 1 of ``split``; scene k must not depend on ``count``.
+    def load(
+        self, argument: str, split: str, count: int, image_size: int, seed: int, on_error: str = "raise"
+    ) -> SceneSet:
+        """Make scenes 0 to ``count`` - 1 of ``split``, or as many as there are; scene k must not depend on ``count``.
+
+        With ``on_error="skip"`` files that cannot be used are left out, and a warning says how many.
 
         Raises:
             UserError: If the data is missing, is not laid out as expected, or holds a file that cannot be read.

@@ -5,14 +5,23 @@ from __future__ import annotations
 import operator
 from functools import lru_cache
 
+from isp_gym.data.fivek import EXPERTS, FiveK
 from isp_gym.data.folder import FolderPhotos
+from isp_gym.data.raw import RawFiles
 from isp_gym.data.scene import SceneSet
 from isp_gym.data.skimage_photos import SkimagePhotos
 from isp_gym.data.source import DataSource
 from isp_gym.data.splits import check_split, refuse_sealed
 from isp_gym.errors import UserError, unknown
 
-SOURCES: dict[str, DataSource] = {source.name: source for source in (SkimagePhotos(), FolderPhotos())}
+_ALL: tuple[DataSource, ...] = (
+    SkimagePhotos(),
+    FolderPhotos(),
+    RawFiles(),
+    FiveK("c", "fivek"),
+    *(FiveK(expert, f"fivek-{expert}") for expert in EXPERTS),
+)
+SOURCES: dict[str, DataSource] = {source.name: source for source in _ALL}
 
 DATA_SOURCES: tuple[dict[str, str], ...] = tuple(source.describe() for source in SOURCES.values())
 """One row a source: name, licence, reference, version, description; strings only, for tables and JSON."""
@@ -49,11 +58,13 @@ def load_scenes(
         UserError: If an argument is wrong, the split is sealed, or the data is missing or cannot be read.
     """
     check_split(split)
+    if on_error not in ON_ERROR:
+        raise unknown("on_error", str(on_error), ON_ERROR)
     refuse_sealed(split)
     source, argument = _find(data)
     count, image_size = _whole("count", count, 1), _whole("image_size", image_size, 1)
     seed = _whole("seed", seed, 0)
-    return _load(data, split, count, image_size, seed, source.fingerprint(argument)).fresh()
+    return _load(data, split, count, image_size, seed, on_error, source.fingerprint(argument)).fresh()
 
 
 def check_data(data: str) -> None:
@@ -63,10 +74,10 @@ def check_data(data: str) -> None:
 
 
 @lru_cache(maxsize=16)
-def _load(data: str, split: str, count: int, image_size: int, seed: int, fingerprint: str) -> SceneSet:
+def _load(data: str, split: str, count: int, image_size: int, seed: int, on_error: str, fingerprint: str) -> SceneSet:
     # The fingerprint is only there to tell apart what a folder held then and holds now.
     source, argument = _find(data)
-    return source.load(argument, split, count, image_size, seed)
+    return source.load(argument, split, count, image_size, seed, on_error)
 
 
 def _find(data: str) -> tuple[DataSource, str]:

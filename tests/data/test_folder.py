@@ -262,3 +262,39 @@ class TestReading:
         first = load("photos")
         monkeypatch.chdir(tmp_path / "b")
         assert not same_pixels(first, load("photos"))
+
+
+class TestOnError:
+    def make(self, root, broken):
+        for split in SPLITS:
+            (root / split).mkdir()
+            for i in range(2):
+                pixels = np.random.default_rng([i, len(split)]).integers(0, 256, (20, 20, 3), np.uint8)
+                Image.fromarray(pixels).save(root / split / f"{i}.png")
+        for i in range(broken):
+            (root / "train" / f"broken{i}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes([i]))
+
+    def test_a_broken_photo_is_skipped_with_a_counted_warning(self, tmp_path):
+        self.make(tmp_path, broken=2)
+        with pytest.raises(UserError, match=r"broken\d\.png"):
+            load(tmp_path)
+        with pytest.warns(UserWarning, match=r"skipped 2 of 4 train files; the first: .*broken\d\.png"):
+            scenes = load(tmp_path, on_error="skip")
+        assert set(scenes.photos) == {"0.png", "1.png"}
+
+    def test_nothing_to_skip_is_silent(self, tmp_path, recwarn):
+        self.make(tmp_path, broken=0)
+        assert load(tmp_path, on_error="skip").ids == load(tmp_path).ids
+        assert not [w for w in recwarn if "skipped" in str(w.message)]
+
+    def test_nothing_left_is_an_error(self, tmp_path):
+        self.make(tmp_path, broken=1)
+        for i in range(2):
+            (tmp_path / "train" / f"{i}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes([9 + i]))
+        with pytest.raises(UserError, match="none of the 3 train files can be used"):
+            load(tmp_path, on_error="skip")
+
+    def test_another_word(self, tmp_path):
+        self.make(tmp_path, broken=0)
+        with pytest.raises(UserError, match="unknown on_error 'ignore'"):
+            load(tmp_path, on_error="ignore")

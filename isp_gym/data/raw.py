@@ -1,0 +1,43 @@
+"""A folder of camera RAW files, split as :mod:`isp_gym.data.listing` says."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from isp_gym.data.camera_raw import EXTENSIONS, check_rawpy, read_raw
+from isp_gym.data.file_source import FileSource, Item, central_square, to_tensor
+from isp_gym.data.listing import list_files, split_files
+
+
+class RawFiles(FileSource):
+    """RAW files of your own camera: the input is what the sensor saw, and there is no target."""
+
+    name = "raw"
+    argument = "PATH"
+    licence = "that of your photos"
+    reference = "your own"
+    description = "a folder of camera RAW files (DNG, CR2, NEF, ARW, ...), linear and without white balance; no targets"
+
+    def version(self) -> str:
+        """What the folder holds is its version."""
+        return "as on disk"
+
+    def check(self, argument: str) -> None:
+        """Raise ``UserError`` if rawpy or the folder is missing, or the folder has too few RAW files."""
+        check_rawpy()
+        split_files(list_files(argument, EXTENSIONS))
+
+    def fingerprint(self, argument: str) -> str:
+        """Digest of the paths, sizes and times of the files."""
+        return hashlib.sha256(repr(list_files(argument, EXTENSIONS)).encode()).hexdigest()
+
+    def items(self, argument: str, split: str) -> Sequence[Item]:
+        """The RAW files of ``split``."""
+        return [Item(photo.name, photo.path) for photo in split_files(list_files(argument, EXTENSIONS))[split]]
+
+    def read(self, item: Item, image_size: int) -> tuple[Tensor, None]:
+        """The central square, linear camera RGB."""
+        return to_tensor(central_square(read_raw(item.input), image_size)), None
