@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from isp_gym.data.cache import identity
 from isp_gym.data.camera_raw import check_rawpy, read_raw
 from isp_gym.data.file_source import FileSource, Item, central_square, to_tensor
 from isp_gym.data.photos import read_photo
@@ -49,12 +48,6 @@ class FiveK(FileSource):
         check_rawpy()
         self._splits(argument)
 
-    def fingerprint(self, argument: str) -> str:
-        """Digest of the lists, and of the paths, sizes and times of all files."""
-        splits = self._splits(argument)
-        files = [(split, identity(i.input), identity(i.target)) for split in splits for i in splits[split] if i.target]
-        return hashlib.sha256(repr(files).encode()).hexdigest()
-
     def items(self, argument: str, split: str) -> Sequence[Item]:
         """The pairs of ``split``, by name."""
         return self._splits(argument)[split]
@@ -71,7 +64,7 @@ class FiveK(FileSource):
             raise UserError(f"{root} holds no {what}; {_LAYOUT.format(expert=self.expert)}")
         return {split: _pairs(root, names, inputs, targets) for split, names in _names(root, inputs).items()}
 
-    def read(self, item: Item, image_size: int) -> tuple[Tensor, Tensor]:
+    def read(self, item: Item, image_size: int, seed: Sequence[str | int]) -> tuple[Tensor, Tensor, None]:
         """Both cut to the same framing; the target is resized in linear light and becomes sRGB."""
         assert item.target is not None
         source = read_raw(item.input) if item.input.suffix.lower() == ".dng" else read_photo(item.input)
@@ -79,7 +72,7 @@ class FiveK(FileSource):
         _check_framing(source, expert, item)
         linear = prophoto_to_linear(expert.astype(np.float32) / np.iinfo(expert.dtype).max).astype(np.float32)
         target = linear_prophoto_to_srgb(central_square(linear, image_size)).astype(np.float32)
-        return to_tensor(central_square(source, image_size)), to_tensor(target)
+        return to_tensor(central_square(source, image_size)), to_tensor(target), None
 
 
 def _by_name(root: Path, patterns: Sequence[str], suffixes: Sequence[str]) -> dict[str, Path]:
@@ -113,11 +106,12 @@ def _read_list(path: Path) -> tuple[str, ...]:
 
 
 def _pairs(root: Path, names: Sequence[str], inputs: dict[str, Path], targets: dict[str, Path]) -> list[Item]:
+    items = []
     for name in names:
-        for files, what in ((inputs, "DNG"), (targets, "expert's TIFF")):
-            if name not in files:
-                raise UserError(f"{root} lacks the {what} of {name}; download it, or take {name} off the lists")
-    return [Item(name, inputs[name], targets[name]) for name in names]
+        lost = [what for files, what in ((inputs, "DNG"), (targets, "expert's TIFF")) if name not in files]
+        fault = f"{root} lacks the {lost[0]} of {name}; download it, or take {name} off the lists" if lost else ""
+        items.append(Item(name, inputs.get(name, root / f"{name}.dng"), targets.get(name), fault))
+    return items
 
 
 def _check_framing(source: npt.NDArray, target: npt.NDArray, item: Item) -> None:

@@ -119,7 +119,7 @@ def make_scene(pixels: Pixels, seed: Sequence[str | int], image_size: int) -> tu
         Image and target, both (3, image_size, image_size), float32 in [0, 1].
     """
     # Two streams, so that the camera and its light do not depend on how the crop was drawn.
-    crop_rng, camera_rng = np.random.default_rng(_stable_integers(seed)).spawn(2)
+    crop_rng, camera_rng = np.random.default_rng(stable_integers(seed)).spawn(2)
     crop = _random_crop(pixels, crop_rng, image_size)
     photo = crop.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
     # INTER_AREA averages over each output pixel's footprint; it is the anti-aliasing, and makes sense only to shrink.
@@ -139,7 +139,8 @@ def _random_crop(pixels: Pixels, rng: np.random.Generator, image_size: int) -> P
     return crop[:, ::-1] if rng.random() < 0.5 else crop
 
 
-def _stable_integers(parts: Sequence[str | int]) -> list[int]:
+def stable_integers(parts: Sequence[str | int]) -> list[int]:
+    """Seeds for numpy from names and numbers, the same in every process."""
     # hash() of a string differs from process to process.
     digest = hashlib.sha256("\0".join(str(part) for part in parts).encode()).digest()
     return [int.from_bytes(digest[i : i + 4], "big") for i in range(0, len(digest), 4)]

@@ -38,6 +38,6 @@ class RawFiles(FileSource):
         """The RAW files of ``split``."""
         return [Item(photo.name, photo.path) for photo in split_files(list_files(argument, EXTENSIONS))[split]]
 
-    def read(self, item: Item, image_size: int) -> tuple[Tensor, None]:
+    def read(self, item: Item, image_size: int, seed: Sequence[str | int]) -> tuple[Tensor, None, None]:
         """The central square, linear camera RGB."""
-        return to_tensor(central_square(read_raw(item.input), image_size)), None
+        return to_tensor(central_square(read_raw(item.input), image_size)), None, None

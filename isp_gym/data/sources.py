@@ -5,8 +5,10 @@ from __future__ import annotations
 import operator
 from functools import lru_cache
 
+from isp_gym.data.coco import CocoFolder
 from isp_gym.data.fivek import EXPERTS, FiveK
 from isp_gym.data.folder import FolderPhotos
+from isp_gym.data.low_light import LIS, LOD
 from isp_gym.data.raw import RawFiles
 from isp_gym.data.scene import SceneSet
 from isp_gym.data.skimage_photos import SkimagePhotos
@@ -20,6 +22,9 @@ _ALL: tuple[DataSource, ...] = (
     RawFiles(),
     FiveK("c", "fivek"),
     *(FiveK(expert, f"fivek-{expert}") for expert in EXPERTS),
+    CocoFolder(),
+    *(kind("dark", name) for kind, name in ((LOD, "lod"), (LIS, "lis"))),
+    *(kind(part, f"{name}-{part}") for kind, name in ((LOD, "lod"), (LIS, "lis")) for part in ("normal", "all")),
 )
 SOURCES: dict[str, DataSource] = {source.name: source for source in _ALL}
 

@@ -95,8 +95,6 @@ class TestFiveK:
     @pytest.mark.parametrize(
         ("damage", "message"),
         [
-            (lambda root: (root / "raw/Canon/a0003.dng").unlink(), "lacks the DNG of a0003"),
-            (lambda root: (root / "processed/tiff16_c/a0005.tif").unlink(), "lacks the expert's TIFF of a0005"),
             (lambda root: (root / "testing.json").write_text("{"), r"cannot use .*testing\.json"),
             (lambda root: (root / "testing.json").unlink(), r"cannot use .*testing\.json"),
             (lambda root: (root / "validation.json").write_text("{}"), "no validation photos"),
@@ -108,6 +106,20 @@ class TestFiveK:
         damage(fivek)
         with pytest.raises(UserError, match=message):
             check_data(f"fivek:{fivek}")
+
+    @pytest.mark.parametrize(
+        ("file", "message"),
+        [
+            ("raw/Canon/a0003.dng", "lacks the DNG of a0003"),
+            ("processed/tiff16_c/a0003.tif", "lacks the expert's TIFF of a0003"),
+        ],
+    )
+    def test_a_missing_half_of_a_pair(self, fivek, file, message):
+        (fivek / file).unlink()
+        with pytest.raises(UserError, match=message):
+            load_scenes(f"fivek:{fivek}", "train", 9, 16)
+        with pytest.warns(UserWarning, match=f"skipped 1 of 3 train files; the first: .*{message}"):
+            assert len(load_scenes(f"fivek:{fivek}", "train", 9, 16, on_error="skip")) == 2
 
     def test_a_target_of_another_photo(self, fivek):
         tifffile.imwrite(fivek / "processed/tiff16_c/a0005.tif", np.zeros((94, 62, 3), np.uint16), photometric="rgb")

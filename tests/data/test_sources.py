@@ -13,7 +13,8 @@ TINY = {"count": 2, "image_size": 8}
 def test_table_is_complete_and_made_of_strings():
     assert [row["name"] for row in DATA_SOURCES] == [
         *("skimage", "folder:PATH", "raw:PATH"),
-        *("fivek:PATH", "fivek-a:PATH", "fivek-b:PATH", "fivek-d:PATH", "fivek-e:PATH"),
+        *("fivek:PATH", "fivek-a:PATH", "fivek-b:PATH", "fivek-d:PATH", "fivek-e:PATH", "coco:PATH"),
+        *("lod:PATH", "lis:PATH", "lod-normal:PATH", "lod-all:PATH", "lis-normal:PATH", "lis-all:PATH"),
     ]
     for row in DATA_SOURCES:
         assert set(row) == {"name", "licence", "reference", "version", "description"}
@@ -28,7 +29,7 @@ def test_names_are_unique_and_their_own():
 @pytest.mark.parametrize("name", ["skimag", "skimages", "SKIMAGE"])
 @pytest.mark.parametrize("call", [check_data, lambda data: load_scenes(data, **TINY)], ids=["check", "load"])
 def test_an_unknown_source_is_told_what_there_is(name, call):
-    with pytest.raises(UserError, match=rf"unknown data '{name}'.*known: .*folder:PATH, raw:PATH, skimage"):
+    with pytest.raises(UserError, match=rf"unknown data '{name}'.*known: .*folder:PATH, .*raw:PATH, skimage"):
         call(name)
 
 
