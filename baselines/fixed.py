@@ -43,6 +43,19 @@ class CameraISP:
         return srgb_gamma(linear)
 
 
+class CameraJPEG:
+    """What the camera itself made of each shot: its JPEG, where the data set has it (LOD, LIS)."""
+
+    sees = "camera"
+
+    def train(self, training: Training) -> None:
+        """Nothing to learn."""
+
+    def enhance(self, images: Tensor) -> Tensor:
+        """The camera's images themselves."""
+        return images
+
+
 def srgb_gamma(linear: Tensor) -> Tensor:
     """The sRGB transfer function (IEC 61966-2-1) of linear values in [0, 1]."""
     return (12.92 * linear).where(linear <= 0.0031308, 1.055 * linear.clamp_min(0.0031308) ** (1 / 2.4) - 0.055)

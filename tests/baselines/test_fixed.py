@@ -1,9 +1,13 @@
 import pytest
 import torch
 
-from baselines.fixed import CameraISP, InputAsIs, srgb_gamma
+from baselines.fixed import CameraISP, CameraJPEG, InputAsIs, srgb_gamma
 from isp_gym.benchmark import load_agent
+from isp_gym.benchmark.evaluation import evaluate
+from isp_gym.data import MemoryStore, SceneSet, load_scenes
 from isp_gym.errors import UserError
+from isp_gym.modules import get_bank
+from isp_gym.tasks import get_task
 
 
 class TestCameraISP:
@@ -38,3 +42,16 @@ def test_srgb_gamma_at_known_points():
 def test_input_is_returned_as_it_is():
     images = torch.rand(2, 3, 8, 8)
     assert torch.equal(InputAsIs().enhance(images), images)
+
+
+class TestCameraJPEG:
+    def test_shows_what_the_camera_made(self):
+        raw, camera = torch.rand(2, 3, 16, 16), torch.rand(2, 3, 16, 16)
+        scenes = SceneSet(MemoryStore(raw, camera, camera), ["a", "b"], ["p", "p"], "test", "mine")
+        task = get_task("enhancement")
+        assert evaluate(CameraJPEG(), scenes, get_bank("stable"), task).metrics["psnr"] == 100
+
+    def test_data_without_camera_images_is_named(self):
+        scenes = load_scenes(count=2, image_size=16)
+        with pytest.raises(UserError, match="CameraJPEG needs camera JPEGs"):
+            evaluate(CameraJPEG(), scenes, get_bank("stable"), get_task("enhancement"))

@@ -79,12 +79,15 @@ class TestTrials:
     def test_a_sure_policy_spends_its_budget_on_more_images(self):
         seen = []
         for logit in (0.0, 50.0):
-            training = Training(Setting(num_scenes=64, image_size=16, modules=("exposure", "gamma")), 0, Budget(64))
+            spent, budget = [0], Budget(64)
+            setting = Setting(num_scenes=64, image_size=16, modules=("exposure", "gamma"))
+            training = Training(setting, 0, budget, lambda _, s=spent, b=budget: s.append(b.task_evaluations))
             agent = POSISP(policy="table", sequence_lr=0.0)
             agent.build = lambda *args, logit=logit, agent=agent: build_sure(agent, logit, *args)
             agent.train(training)
             assert 61 <= training.budget.task_evaluations <= 64
             seen.append(len(training.scenes.read))
+        assert spent[2] - spent[1] == 8  # and a batch stays as large
         assert seen[1] > seen[0] * 1.4
 
 
