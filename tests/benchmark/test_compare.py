@@ -49,7 +49,9 @@ class TestResults:
 
     def test_all_learners_spend_the_same(self, finished):
         spent = {row["agent"]: row["task_evaluations"] for row in finished[0]["rows"]}
-        assert spent == {"input": 0, "camera": 0, "random": 48, "posisp": 48}
+        # POS-ISP ends when less is left than the sequences for one image may cost.
+        assert 48 - 4 < spent.pop("posisp") <= 48
+        assert spent == {"input": 0, "camera": 0, "random": 48}
 
     def test_training_read_no_scene_of_another_split(self, finished):
         for row in finished[0]["rows"]:
@@ -73,7 +75,7 @@ class TestResults:
         for row in finished[0]["rows"]:
             evaluations = [point["task_evaluations"] for point in row["curve"]]
             assert evaluations == sorted(set(evaluations))
-            assert evaluations[-1:] == ([48] if row["task_evaluations"] else [])
+            assert evaluations[-1:] == [spent for spent in [row["task_evaluations"]] if spent]
 
     def test_pictures(self, finished):
         picture = cv2.imread(str(finished[1] / "runs" / "camera" / "seed-1" / "test-1.png"))
