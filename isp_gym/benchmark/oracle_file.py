@@ -45,14 +45,12 @@ def load_oracle(path: str | Path, setting: Setting) -> Oracle:
         raise UserError(f"no oracle at '{path}'; make it with isp-gym oracle --config CONFIG --out {Path(path).parent}")
     try:
         oracle = json.loads(Path(path).read_text())
-        problem = oracle["problem"]
-        best = oracle["sequences"][0]["reward"]
+        problem, _ = oracle["problem"], oracle["sequences"][0]["reward"]
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise UserError(f"'{path}' is no oracle of isp-gym oracle: {error}") from error
     for key, value in problem_of(setting).items():
         if problem.get(key) != value:
             raise UserError(f"the oracle '{path}' is of another setting: {key} is {problem.get(key)!r}, not {value!r}")
-    assert best >= max(row["reward"] for row in oracle["sequences"])
     return oracle
 
 

@@ -47,12 +47,12 @@ class TestARun:
         assert row["metrics"] == pytest.approx(expected["metrics"])
         assert [scene["scene"] for scene in row["scenes"]] == [scene["scene"] for scene in expected["scenes"]]
 
-    def test_evaluates_on_other_scenes(self, finished, agent):
-        if agent == "ppo":
-            pytest.skip("Stable-Baselines3's networks take images of one size only")
-        run = str(finished[1] / "runs" / agent / "seed-1")
-        row = evaluate_policy(run, settings_for(run, None, ["image_size=48"], None, None), "validation")
-        assert len(row["scenes"]) == 2 and row["split"] == "validation"
+
+@pytest.mark.parametrize("agent", ["camera", "random", "posisp"])
+def test_a_run_on_other_scenes(finished, agent):
+    run = str(finished[1] / "runs" / agent / "seed-1")
+    row = evaluate_policy(run, settings_for(run, None, ["image_size=48"], None, None), "validation")
+    assert len(row["scenes"]) == 2 and row["split"] == "validation"
 
 
 def test_an_image_size_that_ppo_was_not_trained_on(finished):
