@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ from pathlib import Path
 
 import tifffile
 from PIL import Image
+
+from isp_gym.data.quiet import quiet_warnings
 
 MAX_PIXELS = 170_000_000
 """The largest photo that is decoded, in pixels: above medium-format cameras, below what a bomb claims to be."""
@@ -95,8 +96,7 @@ def _png(path: Path, start: bytes) -> Header:
         # OpenCV does not read the EXIF, which may stand behind the pixels, nor refuse every truncated PNG in every
         # version. Pillow does both, though only by decoding.
         image.load()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd metadata is no reason to talk
+        with quiet_warnings():
             return Header("PNG", bits, image.getexif().get(_ORIENTATION, 1))
 
 
@@ -145,8 +145,7 @@ def open_image(path: Path) -> Image.Image:
     Raises:
         Refused: If it claims to be a bomb.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet_warnings():
         try:
             return Image.open(path)
         except Image.DecompressionBombError:

@@ -10,10 +10,7 @@ Embedded colour profiles are not applied: a photo is taken for sRGB. Of a file w
 
 from __future__ import annotations
 
-import warnings
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -23,6 +20,7 @@ import tifffile
 from PIL import ImageOps
 
 from isp_gym.data.headers import Header, Refused, listen_to_tifffile, open_image, read_header
+from isp_gym.data.quiet import quiet_opencv, quiet_warnings
 from isp_gym.errors import UserError
 
 Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
@@ -63,8 +61,7 @@ def _reason(error: Exception) -> str:
 
 
 def _read_8_bit(path: Path) -> npt.NDArray[np.uint8]:
-    with open_image(path) as image, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # odd metadata is no reason to talk
+    with open_image(path) as image, quiet_warnings():
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
 
@@ -81,7 +78,7 @@ def _read_interleaved(path: Path, header: Header) -> np.ndarray:
     data = path.read_bytes()  # imread fails on some names that are not ASCII
     if header.format == "PNG":
         data = _bare_png(data)
-    with _quiet_opencv():
+    with quiet_opencv():
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise ValueError("not decoded")
@@ -125,14 +122,3 @@ def _orient(pixels: np.ndarray, orientation: int) -> np.ndarray:
     if orientation in (3, 4, 7, 8):
         pixels = pixels[::-1]
     return pixels
-
-
-@contextmanager
-def _quiet_opencv() -> Iterator[None]:
-    log = getattr(cv2.utils, "logging", cv2)  # OpenCV 5 and 4
-    level = log.getLogLevel()
-    log.setLogLevel(0)  # silent in both
-    try:
-        yield
-    finally:
-        log.setLogLevel(level)

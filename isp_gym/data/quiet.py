@@ -1,0 +1,63 @@
+"""Decoders that keep quiet, also when several threads decode at a time.
+
+``warnings.catch_warnings`` and OpenCV's log level are one for the whole process: two threads that each save and restore
+them by themselves can end with what the other had set, and warnings are lost for good. So the first thread to enter
+saves, and the last one to leave restores.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+
+import cv2
+
+_Region = Callable[[], AbstractContextManager[None]]
+
+
+class _Shared:
+    """A context that all threads share: entered by the first, left by the last."""
+
+    def __init__(self, region: _Region) -> None:
+        self._region, self._lock, self._inside, self._stack = region, threading.Lock(), 0, ExitStack()
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        with self._lock:
+            if not self._inside:
+                self._stack.enter_context(self._region())
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if not self._inside:
+                    self._stack.close()
+
+
+@contextmanager
+def _no_warnings() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
+def _no_opencv_log() -> Iterator[None]:
+    log = getattr(cv2.utils, "logging", cv2)  # OpenCV 5 and 4
+    level = log.getLogLevel()
+    log.setLogLevel(0)  # silent in both
+    try:
+        yield
+    finally:
+        log.setLogLevel(level)
+
+
+quiet_warnings = _Shared(_no_warnings)
+"""No Python warning is shown inside: odd metadata is no reason to talk."""
+
+quiet_opencv = _Shared(_no_opencv_log)
+"""OpenCV writes nothing to standard error inside."""
