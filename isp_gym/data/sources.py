@@ -14,10 +14,12 @@ from isp_gym.data.scene import SceneSet
 from isp_gym.data.skimage_photos import SkimagePhotos
 from isp_gym.data.source import DataSource
 from isp_gym.data.splits import check_split, refuse_sealed
+from isp_gym.data.synthetic import SyntheticScenes
 from isp_gym.errors import UserError, unknown
 
 _ALL: tuple[DataSource, ...] = (
     SkimagePhotos(),
+    SyntheticScenes(),
     FolderPhotos(),
     RawFiles(),
     FiveK("c", "fivek"),
