@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-Grid = npt.NDArray[np.float32]
+Grid = npt.NDArray[np.floating]
 Mask = npt.NDArray[np.bool_]
 Shape = Callable[[Grid, Grid, float], Mask]
 

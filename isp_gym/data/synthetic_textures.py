@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-Grid = npt.NDArray[np.float32]
+Grid = npt.NDArray[np.floating]
 _LATTICE = 32
 
 
@@ -77,10 +77,12 @@ class Texture:
         cos, sin = np.float32(np.cos(self.angle)), np.float32(np.sin(self.angle))
         s, t = (u * cos + v * sin) * self.frequency, (v * cos - u * sin) * self.frequency
         mix = self.pattern(s, t)[..., None]
-        rough = 1 + self.grain * sum(self._noise(u, v, 2.0**octave) / 1.5**octave for octave in (1, 3, 4))
+        octaves = [self._noise(u, v, 2.0**octave) / 1.5**octave for octave in (1, 3, 4)]
+        rough = 1 + self.grain * np.sum(octaves, axis=0)
         return (self.colours[0] * (1 - mix) + self.colours[1] * mix) * rough[..., None]
 
     def _noise(self, u: Grid, v: Grid, frequency: float) -> Grid:
         """Smooth noise in [-1, 1]: the lattice, repeated, between whose points is interpolated."""
         x, y = (u * frequency) % (_LATTICE - 1), (v * frequency) % (_LATTICE - 1)
-        return cv2.remap(self.lattice, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR)
+        noise: Grid = cv2.remap(self.lattice, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR)  # type: ignore[assignment]
+        return noise

@@ -1,5 +1,44 @@
 """Frozen detectors and segmenters that tasks judge by: the embedded one, Hugging Face's, ultralytics' YOLO."""
 
+from __future__ import annotations
+
+from functools import lru_cache
+
 from isp_gym.networks.base import Detections, Network
 
-__all__ = ["Detections", "Network"]
+
+def load_network(spec: str = "", device: str = "cpu") -> Network:
+    """The network of that name, loaded once in a process.
+
+    Args:
+        spec: Empty for the embedded network; a file ``*.safetensors`` of :mod:`isp_gym.networks.train_embedded`; a file
+            ``*.pt`` of ultralytics; otherwise a directory or hub id of Hugging Face transformers.
+        device: Torch device.
+
+    Raises:
+        UserError: There is no such network, it is damaged, or what reads it is not installed.
+    """
+    return _load(str(spec), str(device))
+
+
+@lru_cache(maxsize=4)
+def _load(spec: str, device: str) -> Network:
+    # Imported here, since each has dependencies of its own.
+    if not spec:
+        from isp_gym.networks.embedded import EmbeddedNetwork
+
+        return EmbeddedNetwork(device=device)
+    if spec.endswith(".safetensors"):
+        from isp_gym.networks.embedded import EmbeddedNetwork
+
+        return EmbeddedNetwork(spec, device)
+    if spec.endswith(".pt"):
+        from isp_gym.networks.yolo import YOLONetwork
+
+        return YOLONetwork(spec, device)
+    from isp_gym.networks.huggingface import HuggingFaceNetwork
+
+    return HuggingFaceNetwork(spec, device)
+
+
+__all__ = ["Detections", "Network", "load_network"]
