@@ -1,16 +1,17 @@
-"""Decoders that keep quiet, also when several threads decode at a time.
+"""Libraries that keep quiet, also when several threads use them at a time.
 
-``warnings.catch_warnings`` and OpenCV's log level are one for the whole process: two threads that each save and restore
-them by themselves can end with what the other had set, and warnings are lost for good. So the first thread to enter
-saves, and the last one to leave restores.
+``warnings.catch_warnings``, OpenCV's log level and ``sys.stdout`` are one for the whole process: two threads that each
+save and restore them by themselves can end with what the other had set, and warnings are lost for good. So the first
+thread to enter saves, and the last one to leave restores.
 """
 
 from __future__ import annotations
 
+import io
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, redirect_stdout
 
 import cv2
 
@@ -56,8 +57,17 @@ def _no_opencv_log() -> Iterator[None]:
         log.setLogLevel(level)
 
 
+@contextmanager
+def _no_output() -> Iterator[None]:
+    with redirect_stdout(io.StringIO()):
+        yield
+
+
 quiet_warnings = _Shared(_no_warnings)
 """No Python warning is shown inside: odd metadata is no reason to talk."""
 
 quiet_opencv = _Shared(_no_opencv_log)
 """OpenCV writes nothing to standard error inside."""
+
+quiet_output = _Shared(_no_output)
+"""Nothing is printed inside, by anybody."""

@@ -7,9 +7,11 @@ from typing import Any
 
 from isp_gym.errors import UserError, unknown
 from isp_gym.tasks.base import Meter, Task
+from isp_gym.tasks.detection import Detection
 from isp_gym.tasks.enhancement import Enhancement
+from isp_gym.tasks.segmentation import Segmentation
 
-TASKS: dict[str, type[Task]] = {task.name: task for task in (Enhancement,)}
+TASKS: dict[str, type[Task]] = {task.name: task for task in (Enhancement, Detection, Segmentation)}
 
 
 def get_task(spec: str, options: Mapping[str, Any] | None = None, device: str = "cpu") -> Task:
@@ -37,4 +39,9 @@ def get_task(spec: str, options: Mapping[str, Any] | None = None, device: str = 
         raise UserError(f"task '{name}' does not take its options: {error}") from error
 
 
-__all__ = ["TASKS", "Enhancement", "Meter", "Task", "get_task"]
+def default_data(spec: str) -> str:
+    """The data that suits a task where none is named; of a task that does not exist, which others report, some data."""
+    return TASKS.get(str(spec).partition(":")[0], Task).default_data
+
+
+__all__ = ["TASKS", "Detection", "Enhancement", "Meter", "Segmentation", "Task", "default_data", "get_task"]

@@ -24,6 +24,8 @@ class Task(ABC):
     score: ClassVar[str]
     #: Whether it judges by a network that the user may choose, as in ``detection:NETWORK``.
     takes_network: ClassVar[bool] = False
+    #: The data that it is shown where none is named; nothing is downloaded for it.
+    default_data: ClassVar[str] = "skimage"
 
     @abstractmethod
     def loss(self, images: Tensor, scenes: SceneBatch) -> Tensor:
@@ -44,6 +46,14 @@ class Task(ABC):
     def meter(self) -> Meter:
         """A fresh meter for one evaluation."""
 
+    def draw_found(self, images: Tensor) -> Tensor:
+        """Processed images for people, with what the task sees in them: (B, 3, H, W) -> (B, 3, H', W')."""
+        return images
+
+    def draw_truth(self, images: Tensor, scenes: SceneBatch) -> Tensor:
+        """Images of scenes for people, with what the task should see in them: (B, 3, H, W) -> (B, 3, H', W')."""
+        return images
+
 
 class Meter(ABC):
     """Evaluation metrics over a data set that is shown part by part."""
@@ -63,7 +73,7 @@ class Meter(ABC):
 
     @abstractmethod
     def result(self) -> dict[str, float]:
-        """The metrics of everything that was shown."""
+        """The metrics of everything that was shown; NaN where they are not defined."""
 
 
 class MeanMeter(Meter):

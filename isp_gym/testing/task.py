@@ -14,12 +14,12 @@ def check_task(task: Task, scenes: SceneSet | None = None) -> None:
 
     Args:
         task: The task.
-        scenes: Scenes that it can judge, at least two; by default photos of scikit-image, 32x32.
+        scenes: Scenes that it can judge, at least two; by default those of its ``default_data``, 32x32.
 
     Raises:
         AssertionError: A check has failed; the message says which.
     """
-    shown = load_scenes(count=4, image_size=32) if scenes is None else scenes
+    shown = load_scenes(task.default_data, count=4, image_size=32) if scenes is None else scenes
     count = min(4, len(shown))
     batch = shown.batch(range(count))
     images = (batch.images * 4 + 0.05).clamp(0, 1)
@@ -35,7 +35,7 @@ def _tensors(images: Tensor, batch: SceneBatch) -> list[Tensor]:
     """Everything that a task is shown and must leave as it is."""
     shown = [images, batch.images, batch.targets, batch.cameras]
     for objects in batch.objects or ():
-        shown += [objects.boxes, objects.labels, objects.masks]
+        shown += [objects.boxes, objects.labels, objects.masks, objects.crowd]
     return [tensor for tensor in shown if tensor is not None]
 
 
