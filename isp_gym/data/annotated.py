@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,10 +13,11 @@ import torch
 from torch import Tensor
 
 from isp_gym.data.file_source import FileSource, Item, to_tensor
-from isp_gym.data.letterbox import Letterbox
+from isp_gym.data.letterbox import Box, Letterbox
 from isp_gym.data.photo_source import stable_integers
 from isp_gym.data.photos import read_photo
 from isp_gym.data.scene import Objects, Scene
+from isp_gym.data.segmentation import OVERHANG, check_segmentation
 from isp_gym.data.unprocess import unprocess
 from isp_gym.errors import UserError
 
@@ -27,13 +27,13 @@ class Annotation:
     """One object, in pixels of the file.
 
     Attributes:
-        box: x1, y1, x2, y2.
+        box: x1, y1, x2, y2; it may overhang the image by ``segmentation.OVERHANG``, which is cut off.
         label: Index into the classes.
         segmentation: COCO's: polygons, or a run-length encoding; ``None`` where there is no mask.
         crowd: COCO's ``iscrowd``.
     """
 
-    box: tuple[float, float, float, float]
+    box: Box
     label: int
     segmentation: Any = None
     crowd: bool = False
@@ -45,7 +45,7 @@ class AnnotatedItem(Item):
 
     Attributes:
         size: Width and height of the file as its annotation says.
-        annotations: The objects.
+        annotations: The objects; all of them have masks, or none.
         classes: Names of the data set's classes.
         source: The file that the annotation stands in.
         camera: The camera's own JPEG of the shot.
@@ -65,21 +65,27 @@ class AnnotatedItem(Item):
 class AnnotatedSource(FileSource):
     """One scene a file, letterboxed, with its objects."""
 
-    @abstractmethod
-    def items(self, argument: str, split: str) -> Sequence[AnnotatedItem]:
-        """See :meth:`FileSource.items`."""
-
     def validate(self, item: Item) -> None:
         """Raise ``UserError`` if something is missing or an annotation is impossible; decodes nothing."""
         super().validate(item)
         assert isinstance(item, AnnotatedItem)
+        if min(item.size) < 1:
+            raise UserError(f"cannot use {item.source}: '{item.name}' has {item.size[0]} x {item.size[1]} pixels there")
         for annotation in item.annotations:
-            clipped_box(annotation, item)
+            _check(annotation, item)
+        if len({annotation.segmentation is None for annotation in item.annotations}) > 1:
+            raise UserError(f"cannot use {item.source}: some objects in '{item.name}' have a mask and others have none")
 
-    def stamp(self, item: Item) -> object:
-        """Also its objects."""
+    def depends(self, item: Item) -> object:
+        """The size that the annotation claims: it is compared when the file is decoded."""
         assert isinstance(item, AnnotatedItem)
-        return super().stamp(item), item.size, [(a.box, a.label, a.crowd) for a in item.annotations]
+        return item.size
+
+    def annotation(self, item: Item) -> object:
+        """The objects, whole."""
+        assert isinstance(item, AnnotatedItem)
+        objects = [(a.box, a.label, a.segmentation, a.crowd) for a in item.annotations]
+        return item.size, item.classes, objects
 
     def make(self, item: Item, split: str, image_size: int, seed: int) -> Scene:
         """The pixels come from the cache, the objects from the annotation."""
@@ -121,26 +127,39 @@ def _boxed(path: Path, item: AnnotatedItem, image_size: int) -> npt.NDArray[np.f
     return Letterbox(size, image_size).image(pixels)
 
 
-def clipped_box(annotation: Annotation, item: AnnotatedItem) -> tuple[float, float, float, float]:
-    """The part of a box that lies inside the image.
+def clipped_box(box: Box, size: tuple[int, int]) -> Box:
+    """The part of a box that lies inside an image of that width and height."""
+    (x1, y1, x2, y2), (width, height) = box, size
+    return max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))
 
-    Raises:
-        UserError: Nothing of it does, or it has no area.
-    """
-    (x1, y1, x2, y2), (width, height) = annotation.box, item.size
-    box = (max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height)))
-    if not (box[2] > box[0] and box[3] > box[1]):
-        raise UserError(
-            f"cannot use {item.source}: the box ({x1:g}, {y1:g}, {x2:g}, {y2:g}) of a {item.classes[annotation.label]} "
-            f"in '{item.name}' has no area inside the image of {width} x {height} pixels; correct or remove it"
-        )
-    return box
+
+def _check(annotation: Annotation, item: AnnotatedItem) -> None:
+    """Name the first thing that is wrong with an object; a box may overhang the image a little."""
+    fault = _box_fault(annotation.box, item.size)
+    if fault is None and annotation.segmentation is not None:
+        try:
+            check_segmentation(annotation.segmentation, item.size)
+        except ValueError as error:
+            fault = f"the mask {error}"
+    if fault is not None:
+        what = f"a {item.classes[annotation.label]} in '{item.name}'"
+        raise UserError(f"cannot use {item.source}: of {what}, {fault}; correct or remove it")
+
+
+def _box_fault(box: Box, size: tuple[int, int]) -> str | None:
+    x1, y1, x2, y2 = clipped_box(box, size)
+    shown = "the box (" + ", ".join(f"{value:g}" for value in box) + ")"
+    if not (x2 > x1 and y2 > y1):  # also where one is no number
+        return f"{shown} has no area inside the image of {size[0]} x {size[1]} pixels"
+    if max(abs(a - b) for a, b in zip(box, (x1, y1, x2, y2), strict=True)) > OVERHANG:
+        return f"{shown} reaches more than {OVERHANG:g} pixels outside the image of {size[0]} x {size[1]} pixels"
+    return None
 
 
 def objects_of(item: AnnotatedItem, image_size: int) -> Objects:
     """What is to be found in a scene, in pixels of the letterboxed image."""
     frame = Letterbox(item.size, image_size)
-    boxes = [frame.box(clipped_box(annotation, item)) for annotation in item.annotations]
+    boxes = [frame.box(clipped_box(annotation.box, item.size)) for annotation in item.annotations]
     masks = None
     if item.annotations and all(annotation.segmentation is not None for annotation in item.annotations):
         shapes = [frame.mask(annotation.segmentation) for annotation in item.annotations]

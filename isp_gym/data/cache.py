@@ -1,8 +1,8 @@
-"""Decoded scenes on disk, so that a RAW file is decoded once and not once a run.
+"""Decoded scenes on disk, so that a file is decoded once and not once a run.
 
 The cache lies in ``$ISP_GYM_CACHE``, or else in ``isp-gym`` under ``$XDG_CACHE_HOME`` or ``~/.cache``. Entries are
 written to a file of their own and moved into place, so that runs side by side never see half of one; one that cannot be
-read is made again. Nothing in it is needed: delete it whenever you like.
+read, or whose checksum is wrong, is made again. Nothing in it is needed: delete it whenever you like.
 """
 
 from __future__ import annotations
@@ -10,15 +10,19 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import numpy as np
-import torch
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor
 
 from isp_gym.data.scene import Scene
 
-_OPTIONAL = ("target", "camera")
+# Bumped when a scene of the same files comes out differently, so that the cache is not believed any more.
+_VERSION = 2
+_IMAGES = ("image", "target", "camera")
 
 
 def cache_folder() -> Path:
@@ -29,39 +33,53 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "isp-gym"
 
 
-def identity(path: Path) -> tuple[str, int, int]:
-    """What changes when a file does: its path, size and time of modification."""
+def identity(path: Path) -> tuple[str, int, int, int]:
+    """What changes when a file does: its path, size and times of modification and of change."""
     status = path.stat()
-    return str(path), status.st_size, status.st_mtime_ns
+    return str(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def cached(key: object, make: Callable[[], Scene]) -> Scene:
-    """The scene of that key, read from the cache or made and kept there. Scenes with objects are not kept.
+def cached(key: object, scene_id: str, make: Callable[[], Scene]) -> Scene:
+    """The images of that key, read from the cache or made and kept there; objects are not kept.
 
     Args:
-        key: Everything that the scene depends on; its ``repr`` counts.
+        key: Everything that the images depend on; its ``repr`` counts.
+        scene_id: What the scene is called.
         make: Makes the scene.
     """
-    digest = hashlib.sha256(repr(key).encode()).hexdigest()
-    path = cache_folder() / "scenes" / digest[:2] / f"{digest}.npz"
+    digest = hashlib.sha256(repr((_VERSION, key)).encode()).hexdigest()
+    path = cache_folder() / "scenes" / digest[:2] / f"{digest}.safetensors"
     try:
-        with np.load(path, allow_pickle=False) as entry:
-            images = {name: torch.from_numpy(entry[name]) for name in ("image", *_OPTIONAL) if name in entry}
-            return Scene(images["image"], images.get("target"), str(entry["id"]), images.get("camera"))
+        images = _read(path)
+        return Scene(images["image"], images.get("target"), scene_id, images.get("camera"))
     except Exception:  # missing, or damaged in any way at all: it is made again
         pass
     scene = make()
-    _keep(path, scene)
+    _write(path, {name: image for name in _IMAGES if (image := getattr(scene, name)) is not None})
     return scene
 
 
-def _keep(path: Path, scene: Scene) -> None:
-    images = {"image": scene.image, **{name: getattr(scene, name) for name in _OPTIONAL}}
-    arrays = {name: image.numpy() for name, image in images.items() if image is not None}
+def _read(path: Path) -> dict[str, Tensor]:
+    with safe_open(str(path), "pt") as file:
+        images = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - it is no mapping
+        if file.metadata()["crc32"] != _crc32(images):
+            raise ValueError("wrong checksum")
+    return images
+
+
+def _write(path: Path, images: Mapping[str, Tensor]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".partial", delete=False) as file:
-            np.savez(file, id=np.array(scene.id), **arrays)
+            file.write(save(dict(images), {"crc32": _crc32(images)}))
         os.replace(file.name, path)
     except OSError:
         pass  # a full or read-only disk costs time, not results
+
+
+def _crc32(images: Mapping[str, Tensor]) -> str:
+    crc = 0
+    for name in _IMAGES:
+        if name in images:
+            crc = zlib.crc32(images[name].numpy().data, crc)
+    return f"{crc:08x}"

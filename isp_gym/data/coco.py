@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from isp_gym.data.annotated import AnnotatedItem, Annotation, PhotoAnnotatedSource
+from isp_gym.data.cache import identity
 from isp_gym.data.coco_classes import COCO_CLASSES, coco_class
+from isp_gym.data.held_out import draw_split, from_lists
+from isp_gym.data.splits import SPLITS
 from isp_gym.errors import UserError
 
 _LAYOUT = (
     "expected annotations/*train*.json and annotations/*val*.json (and *test*.json if there is one), or one .json file "
     "with its images beside it or in images/"
 )
-
-
-def held_out(name: str) -> bool:
-    """Whether a training image is in the fixed tenth that is kept for validation."""
-    return int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) % 10 == 0
+_Row = tuple[dict[str, Any], list[dict[str, Any]]]  # an image and its annotations
 
 
 class CocoFolder(PhotoAnnotatedSource):
@@ -32,44 +32,42 @@ class CocoFolder(PhotoAnnotatedSource):
     licence = "that of the data (COCO itself: CC BY 4.0 for the annotations, Flickr's terms for the photos)"
     reference = "Lin et al., Microsoft COCO, ECCV 2014, cocodataset.org"
     description = "photos with boxes and masks in a COCO JSON, unprocessed to dark RAW-RGB"
+    layout = _LAYOUT
 
     def version(self) -> str:
         """What the files hold is their version."""
         return "as on disk"
 
-    def items(self, argument: str, split: str) -> Sequence[AnnotatedItem]:
-        """The images of ``split``, in the order of the JSON."""
+    def fingerprint(self, argument: str) -> str:
+        """Of a single JSON, digest of its own and its images' paths, sizes and times: much else may lie beside it."""
+        path = Path(argument).expanduser().absolute()
+        if not path.is_file():
+            return super().fingerprint(argument)
+        files = [path, *(item.input for item in _read(path, path.parent) if item.input.is_file())]
+        return hashlib.sha256(repr([identity(file) for file in files]).encode()).hexdigest()
+
+    def splits(self, argument: str) -> dict[str, Sequence[AnnotatedItem]]:
+        """The images of each split, in the order of the JSON."""
         path = Path(argument).expanduser().absolute()
         if path.is_file():
-            chosen = [item for item in _read(path, path.parent) if _draw(item.name) == split]
-        elif path.is_dir():
-            chosen = list(_folder_split(path, split))
-        else:
-            raise UserError(f"no COCO data at {argument}; give data=coco:PATH; {_LAYOUT}")
-        if not chosen:
-            raise UserError(f"{path} has no {split} images; {_LAYOUT}")
-        return chosen
+            items = _read(path, path.parent)
+            return {split: [item for item in items if draw_split(item.name) == split] for split in SPLITS}
+        if path.is_dir():
+            return from_lists({word: _read(file, path) for word, file in _annotation_files(path).items()})
+        raise UserError(f"no COCO data at {argument}; give data=coco:PATH; {_LAYOUT}")
 
 
-def _draw(name: str) -> str:
-    part = int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) % 10
-    return "train" if part < 6 else "validation" if part < 8 else "test"
-
-
-def _folder_split(root: Path, split: str) -> Sequence[AnnotatedItem]:
-    """Without annotated test images (COCO's own has none), val is the test split and a tenth of train validation."""
+def _annotation_files(root: Path) -> dict[str, Path]:
     files = sorted((root / "annotations").glob("*.json"))
+    # COCO's own folder also holds captions, key points and lists of images without annotations.
+    files = [f for f in files if f.name.startswith("instances_")] or files
     found = {word: [f for f in files if word in f.stem.lower()] for word in ("train", "val", "test")}
     found["val"] = [f for f in found["val"] if f not in found["train"]]
-    for word in ("train", "val"):
-        if len(found[word]) != 1:
-            names = ", ".join(f.name for f in found[word]) or "none"
+    for word, paths in found.items():
+        if len(paths) > 1 or (word != "test" and not paths):
+            names = ", ".join(f.name for f in paths) or "none"
             raise UserError(f"{root} has {names} for its {word} annotations, not one file; {_LAYOUT}")
-    if found["test"]:
-        return _read(found[{"train": "train", "validation": "val", "test": "test"}[split]][0], root)
-    if split == "test":
-        return _read(found["val"][0], root)
-    return [item for item in _read(found["train"][0], root) if held_out(item.name) == (split == "validation")]
+    return {word: paths[0] for word, paths in found.items() if paths}
 
 
 def _read(path: Path, root: Path) -> tuple[AnnotatedItem, ...]:
@@ -87,44 +85,76 @@ def read_coco(path: Path, find: Callable[[str], Path], coco_ids: bool = False) -
         coco_ids: Labels become COCO's 80 ids, by name; otherwise they count the file's own categories by their ids.
 
     Returns:
-        An item for each image of the file, also for those without objects.
+        An item for each image of the file, also for those without objects. A missing image and an annotation that
+        cannot be are faults of their item.
 
     Raises:
-        UserError: The file is not COCO's format. (A missing image is a fault of its item.)
+        UserError: The file is not COCO's format, or uses one id twice.
     """
     names, rows = _parse(path, path.stat().st_mtime_ns)
     order = COCO_CLASSES if coco_ids else tuple(names.values())
-    labels = {key: coco_class(name) if coco_ids else order.index(name) for key, name in names.items()}
-    items = []
-    for image, entries in rows:
-        file = find(image["file_name"])
-        missing = f"{path} lists {image['file_name']}, which is not at {file}; download it or take it out"
-        objects = tuple(_annotation(a, labels[a["category_id"]]) for a in entries)
-        size = (int(image["width"]), int(image["height"]))
-        fault = "" if file.is_file() else missing
-        items.append(AnnotatedItem(image["file_name"], file, None, fault, size, objects, order, str(path)))
-    return tuple(items)
+    try:
+        labels = {key: coco_class(name) if coco_ids else order.index(name) for key, name in names.items()}
+    except UserError as error:
+        raise UserError(f"cannot use {path}: {error}") from error
+    return tuple(_item(path, row, find(row[0]["file_name"]), order, labels) for row in rows)
+
+
+def _item(path: Path, row: _Row, file: Path, order: tuple[str, ...], labels: dict[int, int]) -> AnnotatedItem:
+    image, entries = row
+    name, fault = image["file_name"], ""
+    objects: list[Annotation] = []
+    if not file.is_file():
+        fault = f"{path} lists {name}, which is not at {file}; download it or take it out"
+    for entry in entries:
+        try:
+            objects.append(_annotation(entry, labels))
+        except ValueError as error:
+            number = entry.get("id", "without an id")
+            fault = fault or f"cannot use {path}: annotation {number} of '{name}' {error}; correct or remove it"
+    size = (int(image["width"]), int(image["height"]))
+    return AnnotatedItem(name, file, None, fault, size, tuple(objects), order, str(path))
+
+
+def _annotation(entry: dict[str, Any], labels: dict[int, int]) -> Annotation:
+    try:
+        x, y, width, height = (float(value) for value in entry["bbox"])
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(f"has the bbox {entry.get('bbox')}, not x, y, width and height") from None
+    label = labels.get(entry.get("category_id"))  # type: ignore[arg-type]
+    if label is None:
+        raise ValueError(f"has the category {entry.get('category_id')}, which is not listed")
+    mask, crowd = entry.get("segmentation") or None, bool(entry.get("iscrowd", 0))
+    return Annotation((x, y, x + width, y + height), label, mask, crowd)
 
 
 @lru_cache(maxsize=8)
-def _parse(path: Path, changed: int) -> tuple[dict[int, str], list[tuple[dict[str, Any], list[dict[str, Any]]]]]:
+def _parse(path: Path, changed: int) -> tuple[dict[int, str], list[_Row]]:
+    """Category ids and names in the order of the ids, and the images with their annotations."""
     try:
-        content = json.loads(path.read_text())
-        names = {c["id"]: c["name"] for c in sorted(content["categories"], key=lambda c: c["id"])}
-        rows: dict[int, tuple[dict[str, Any], list[dict[str, Any]]]] = {i["id"]: (i, []) for i in content["images"]}
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError(f"it is a {type(content).__name__}, not an object with images, annotations and categories")
+        names = {c["id"]: str(c["name"]) for c in sorted(content["categories"], key=lambda c: c["id"])}
+        rows: dict[int, _Row] = {image["id"]: (image, []) for image in content["images"]}
         for annotation in content["annotations"]:
+            if annotation["image_id"] not in rows:
+                raise ValueError(f"an annotation is of image {annotation['image_id']}, which is not listed")
             rows[annotation["image_id"]][1].append(annotation)
-            names[annotation["category_id"]]  # must exist
-            _annotation(annotation, 0)
         for image, _ in rows.values():
-            image["file_name"], int(image["width"]), int(image["height"])
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise UserError(
-            f"cannot use {path}: it is no COCO annotation file ({type(error).__name__}: {error})"
-        ) from error
+            str(image["file_name"]), int(image["width"]), int(image["height"])
+        _check_unique("category id", (c["id"] for c in content["categories"]))
+        _check_unique("category name", names.values())
+        _check_unique("image id", (image["id"] for image in content["images"]))
+        _check_unique("file_name", (image["file_name"] for image in content["images"]))
+        _check_unique("annotation id", (a["id"] for a in content["annotations"] if "id" in a))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise UserError(f"cannot use {path}: it is no COCO annotation file: {reason}") from error
     return names, list(rows.values())
 
 
-def _annotation(entry: dict[str, Any], label: int) -> Annotation:
-    x, y, width, height = (float(value) for value in entry["bbox"])
-    return Annotation((x, y, x + width, y + height), label, entry.get("segmentation"), bool(entry.get("iscrowd", 0)))
+def _check_unique(what: str, values: Iterable[Any]) -> None:
+    repeated = [value for value, times in Counter(values).items() if times > 1]
+    if repeated:
+        raise ValueError(f"{what} {repeated[0]!r} stands there more than once")

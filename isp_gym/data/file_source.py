@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -15,16 +16,14 @@ import torch
 from torch import Tensor
 
 from isp_gym.data.cache import cached, identity
+from isp_gym.data.checksum import checksum
 from isp_gym.data.photo_source import usable
 from isp_gym.data.scene import Scene, SceneSet
 from isp_gym.data.source import DataSource
 from isp_gym.data.splits import SPLITS
 from isp_gym.data.store import LazyStore
+from isp_gym.data.walk import snapshot
 from isp_gym.errors import UserError
-
-_WORKERS = 4
-# Bumped when a scene of the same files comes out differently, so that the cache is not believed any more.
-_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Item:
     """One scene on disk.
 
     Attributes:
-        name: What it is called in scene ids.
+        name: What it is called in scene ids; no two of a split alike.
         input: The RAW file or photo.
         target: The target image that goes with it, if there is one.
         fault: Why it cannot be used, if that is known already.
@@ -49,11 +48,17 @@ class Item:
 
 
 class FileSource(DataSource):
-    """One scene a file, and as many as there are files."""
+    """One scene a file, and as many as there are files.
+
+    Attributes:
+        layout: What a folder must hold, in words that follow "expected".
+    """
+
+    layout: str
 
     @abstractmethod
-    def items(self, argument: str, split: str) -> Sequence[Item]:
-        """The scenes of ``split`` in a fixed order; at least one. Decodes nothing."""
+    def splits(self, argument: str) -> Mapping[str, Sequence[Item]]:
+        """The scenes of each split in a fixed order. Decodes nothing; asked again when a file changes."""
 
     @abstractmethod
     def read(
@@ -63,20 +68,28 @@ class FileSource(DataSource):
 
     def check(self, argument: str) -> None:
         """Raise ``UserError`` if the folder is not laid out as expected; single files are looked at when loading."""
-        for split in SPLITS:
-            self.items(argument, split)
+        self.items(argument, "train")
 
     def fingerprint(self, argument: str) -> str:
-        """Digest of what is listed, and of the files' paths, sizes and times."""
-        digest = hashlib.sha256()
-        for split in SPLITS:
-            for item in self.items(argument, split):
-                digest.update(repr((item.name, item.fault, self.stamp(item))).encode())
-        return digest.hexdigest()
+        """Digest of the paths, sizes and times of all that lies in the folder."""
+        root = Path(argument).expanduser().absolute()
+        return snapshot(str(root)) if root.is_dir() else ""
 
-    def stamp(self, item: Item) -> object:
-        """What changes when an item does."""
-        return _identities(item)
+    def items(self, argument: str, split: str) -> Sequence[Item]:
+        """The scenes of ``split``, found once for as long as nothing changes.
+
+        Raises:
+            UserError: A split has none, or a scene is in it twice, or in another as well.
+        """
+        return _checked_splits(self, argument, self.fingerprint(argument))[split]
+
+    def depends(self, item: Item) -> object:
+        """What a scene's images depend on besides files, split, size and seed."""
+        return None
+
+    def annotation(self, item: Item) -> object:
+        """What is known of a scene besides its images; its ``repr`` is part of the checksum."""
+        return None
 
     def validate(self, item: Item) -> None:
         """Raise ``UserError`` if a scene cannot be made, as far as that can be told without decoding."""
@@ -100,7 +113,13 @@ class FileSource(DataSource):
 
         names = [item.name for item in items]
         ids = [f"{split}/{name}" for name in names]
-        return SceneSet(LazyStore(load, len(items), _WORKERS), ids, names, split, f"{self.name}:{argument}")
+        return SceneSet(LazyStore(load, len(items)), ids, names, split, f"{self.name}:{argument}")
+
+    def checksum(self, argument: str, split: str, photos: Collection[str]) -> str:
+        """See ``DataSource.checksum``: files as :func:`isp_gym.data.checksum.file_digest` reads them, objects whole."""
+        chosen = set(photos)
+        items = [item for item in self.items(argument, split) if item.name in chosen]
+        return checksum((item.name, self.annotation(item), item.files()) for item in items)
 
     def _checked(self, item: Item, split: str, image_size: int, seed: int) -> Scene:
         self.validate(item)
@@ -108,17 +127,34 @@ class FileSource(DataSource):
 
     def make(self, item: Item, split: str, image_size: int, seed: int) -> Scene:
         """One scene, from the cache if it is there."""
+        scene_id = f"{split}/{item.name}"
 
         def decode() -> Scene:
             image, target, camera = self.read(item, image_size, (split, item.name, seed))
-            return Scene(image, target, f"{split}/{item.name}", camera)
+            return Scene(image, target, scene_id, camera)
 
-        return cached((_VERSION, self.name, _identities(item), item.name, split, image_size, seed), decode)
+        # A file that is missing is told when it is read.
+        files = [identity(path) if path.exists() else None for path in item.files()]
+        key = (self.name, files, self.depends(item), item.name, split, image_size, seed)
+        return cached(key, scene_id, decode)
 
 
-def _identities(item: Item) -> list[object]:
-    """What changes when one of its files does; a file that is missing is told when it is read."""
-    return [identity(path) if path.exists() else None for path in item.files()]
+@lru_cache(maxsize=8)
+def _checked_splits(source: FileSource, argument: str, fingerprint: str) -> Mapping[str, Sequence[Item]]:
+    splits, where = source.splits(argument), f"data={source.name}:{argument}"
+    owners: dict[Path, str] = {}
+    for split in SPLITS:
+        if not splits[split]:
+            raise UserError(f"{where} has no {split} images; {source.layout}")
+        for item in splits[split]:
+            owner = owners.setdefault(item.input, split)
+            if owner != split:
+                raise UserError(f"{where} has {item.input} in two splits, {owner} and {split}; take it off one")
+        names = Counter(item.name for item in splits[split])
+        if len(names) < len(splits[split]):
+            (name, times), *_ = names.most_common(1)
+            raise UserError(f"{where} lists {name} {times} times in its {split} split; list it once")
+    return splits
 
 
 def central_square(pixels: npt.NDArray, image_size: int) -> npt.NDArray[np.float32]:

@@ -36,7 +36,7 @@ class FiveK(FileSource):
     reference = "Bychkovsky, Paris, Chan and Durand, CVPR 2011, data.csail.mit.edu/graphics/fivek"
 
     def __init__(self, expert: str, name: str) -> None:
-        self.expert, self.name = expert, name
+        self.expert, self.name, self.layout = expert, name, _LAYOUT.format(expert=expert)
         self.description = f"MIT-Adobe FiveK: DNG files with the sRGB of Expert {expert.upper()} as target"
 
     def version(self) -> str:
@@ -46,13 +46,10 @@ class FiveK(FileSource):
     def check(self, argument: str) -> None:
         """Raise ``UserError`` if rawpy is missing or the folder is not laid out as FiveK is."""
         check_rawpy()
-        self._splits(argument)
+        super().check(argument)
 
-    def items(self, argument: str, split: str) -> Sequence[Item]:
-        """The pairs of ``split``, by name."""
-        return self._splits(argument)[split]
-
-    def _splits(self, argument: str) -> dict[str, list[Item]]:
+    def splits(self, argument: str) -> dict[str, list[Item]]:
+        """The pairs of each split, by name."""
         root = Path(argument).expanduser().absolute()
         if not root.is_dir():
             raise UserError(f"the FiveK folder {argument} does not exist; give it with data={self.name}:PATH")
@@ -61,7 +58,7 @@ class FiveK(FileSource):
         targets = _by_name(root, folders, (".tif", ".tiff"))
         if not inputs or not targets:
             what = "inputs" if not inputs else f"TIFF files of Expert {self.expert.upper()}"
-            raise UserError(f"{root} holds no {what}; {_LAYOUT.format(expert=self.expert)}")
+            raise UserError(f"{root} holds no {what}; {self.layout}")
         return {split: _pairs(root, names, inputs, targets) for split, names in _names(root, inputs).items()}
 
     def read(self, item: Item, image_size: int, seed: Sequence[str | int]) -> tuple[Tensor, Tensor, None]:
@@ -77,7 +74,11 @@ class FiveK(FileSource):
 
 def _by_name(root: Path, patterns: Sequence[str], suffixes: Sequence[str]) -> dict[str, Path]:
     paths = sorted(path for pattern in patterns for path in root.glob(pattern))
-    return {path.stem: path for path in paths if path.suffix.lower() in suffixes}
+    found: dict[str, Path] = {}
+    for path in paths:
+        if path.suffix.lower() in suffixes and found.setdefault(path.stem, path) != path:
+            raise UserError(f"{found[path.stem]} and {path} have the same name; remove one")
+    return found
 
 
 def _names(root: Path, inputs: dict[str, Path]) -> dict[str, list[str]]:

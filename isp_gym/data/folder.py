@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
+from isp_gym.data.cache import cached, identity
 from isp_gym.data.listing import list_files, split_files
-from isp_gym.data.photo_source import Photo, PhotoSource
+from isp_gym.data.photo_source import Crops, Photo, PhotoSource
+from isp_gym.data.photos import read_photo
+from isp_gym.data.scene import Scene
+from isp_gym.data.store import LazyStore
+from isp_gym.errors import UserError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
+_MOST = 10_000_000  # scenes; each needs a name in memory
+_TOGETHER = 16
 
 
 class FolderPhotos(PhotoSource):
@@ -35,3 +43,28 @@ class FolderPhotos(PhotoSource):
     def photos(self, argument: str, split: str) -> Sequence[Photo]:
         """The photos of ``split``, in an order that names and places have no part in."""
         return split_files(list_files(argument, EXTENSIONS))[split]
+
+    def store(self, crops: Crops) -> LazyStore:
+        """Photos are decoded when their scenes are needed, for a folder may hold very many."""
+        if crops.count > _MOST:
+            raise UserError(f"{crops.count} scenes do not fit in memory; ask for fewer")
+        return LazyStore(lambda k: _scene(crops, k), crops.count)
+
+
+def _scene(crops: Crops, k: int) -> Scene:
+    """Scene k, from the cache if it is there."""
+    photo, step = crops.photo(k), len(crops.photos)
+    files = identity(photo.path) if photo.path.exists() else None  # a missing one is told when it is read
+
+    def keep(other: int, make: Callable[[], Scene]) -> Scene:
+        key = ("folder", files, photo.key, crops.split, other, crops.image_size, crops.seed)
+        return cached(key, crops.scene_id(other), make)
+
+    def make() -> Scene:
+        pixels = read_photo(photo.path)
+        # To decode a photo takes longer than to cut it, so its next scenes are cut as well, for the cache.
+        for other in range(k + step, min(crops.count, k + _TOGETHER * step), step):
+            keep(other, partial(crops.cut, other, pixels))
+        return crops.cut(k, pixels)
+
+    return keep(k, make)

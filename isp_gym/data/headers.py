@@ -76,6 +76,25 @@ def read_header(path: Path) -> Header:
     raise Refused("it is not a JPEG, PNG or TIFF file, whatever its name says")
 
 
+def read_size(path: Path) -> tuple[int, int]:
+    """Width and height of an upright photo as its header tells, which is checked only when it is decoded.
+
+    Raises:
+        Exception: Whatever a decoder raises on a damaged header.
+    """
+    with path.open("rb") as file:
+        tiff = file.read(4) in _TIFF_MARKS
+    if tiff:
+        with listen_to_tifffile(), tifffile.TiffFile(path) as pages:
+            page = pages.pages.first
+            size, orientation = (page.imagewidth, page.imagelength), page.tags.valueof(_ORIENTATION, 1)
+    else:
+        with open_image(path) as image, quiet_warnings():
+            # To ask for an EXIF that does not stand before the pixels would decode a PNG.
+            size, orientation = image.size, image.getexif().get(_ORIENTATION, 1) if "exif" in image.info else 1
+    return (size[1], size[0]) if orientation in (5, 6, 7, 8) else size
+
+
 def _jpeg(path: Path) -> Header:
     with open_image(path) as image:
         _check_size(*image.size)

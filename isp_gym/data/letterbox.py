@@ -8,9 +8,11 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+from pycocotools import mask as coco_mask
+
+from isp_gym.data.segmentation import decode
 
 Box = tuple[float, float, float, float]
-_SUBPIXEL = 4  # polygons are drawn in sixteenths of a pixel
 
 
 class Letterbox:
@@ -51,29 +53,15 @@ class Letterbox:
         """COCO's polygons or run-length encoding -> (S, S)."""
         if isinstance(segmentation, dict):
             whole = np.zeros((self.side, self.side), bool)
-            inner = cv2.resize(_decode(segmentation), self.inner, interpolation=cv2.INTER_AREA)
+            pixels = decode(segmentation, self.size).astype(np.float32)
+            inner = cv2.resize(pixels, self.inner, interpolation=cv2.INTER_AREA)
             whole[self.inside()] = (inner >= 0.5).ravel()
             return whole
         return self._polygons(segmentation)
 
     def _polygons(self, polygons: Sequence[Sequence[float]]) -> npt.NDArray[np.bool_]:
-        canvas = np.zeros((self.side, self.side), np.uint8)
-        for polygon in polygons:
-            points = np.array(polygon, dtype=np.float64).reshape(-1, 2) * self.scale + (self.left, self.top)
-            # A pixel's centre is at half its width, which OpenCV calls 0.
-            shifted = np.round((points - 0.5) * 2**_SUBPIXEL).astype(np.int32)
-            cv2.fillPoly(canvas, [shifted], 1, shift=_SUBPIXEL)
-        return canvas.astype(bool)
-
-
-def _decode(encoding: dict[str, Any]) -> npt.NDArray[np.float32]:
-    """COCO's run-length encoding, compressed or not -> (H, W)."""
-    from pycocotools import mask
-
-    counts = encoding["counts"]
-    if isinstance(counts, list):
-        height, width = encoding["size"]
-        encoding = mask.frPyObjects(encoding, height, width)
-    elif isinstance(counts, str):
-        encoding = {**encoding, "counts": counts.encode()}
-    return mask.decode(encoding).astype(np.float32)
+        """Drawn as COCO draws them, where pixels count that lie inside and not those that an edge touches."""
+        points = [np.array(polygon, dtype=np.float64).reshape(-1, 2) for polygon in polygons]
+        moved = [(p * self.scale + (self.left, self.top)).ravel().tolist() for p in points]
+        encoding = coco_mask.merge(coco_mask.frPyObjects(moved, self.side, self.side))
+        return decode(encoding, (self.side, self.side)) & self.inside()

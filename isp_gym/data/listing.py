@@ -12,13 +12,14 @@ import hashlib
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from isp_gym.data.photo_source import Photo
 from isp_gym.data.splits import SPLITS
+from isp_gym.data.walk import walk
 from isp_gym.errors import UserError
 
 _SUBFOLDERS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
@@ -65,34 +66,17 @@ def list_files(argument: str, extensions: tuple[str, ...]) -> Listing:
     root = _root(argument)
     subfolders = _split_subfolders(root)
     found = []
-    for path in (path for folder in subfolders.values() or [root] for path in _walk(folder, extensions)):
-        try:
-            status = path.stat()
-        except OSError as error:
-            raise UserError(f"cannot use photo {path}: {error.strerror}; replace or remove it") from None
-        if not stat.S_ISREG(status.st_mode):  # to open a pipe would wait for ever
-            raise UserError(f"cannot use photo {path}: it is no ordinary file; remove it")
-        found.append((str(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns))
-    return Listing(root, tuple(subfolders.items()), tuple(sorted(found)), extensions)
-
-
-def _walk(root: Path, extensions: tuple[str, ...]) -> Iterator[Path]:
-    seen: set[str] = set()
-
-    def refuse(error: OSError) -> None:
-        raise UserError(f"cannot read folder {error.filename}: {error.strerror}; make it readable or remove it")
-
-    # Data sets are often folders of links, so links are followed, but a link to a folder above must not go round.
-    for folder, subfolders, files in os.walk(root, followlinks=True, onerror=refuse):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        real = os.path.realpath(folder)
-        if real in seen:
-            subfolders.clear()
+    for entry in (entry for folder in subfolders.values() or [root] for entry in walk(str(folder))):
+        if not entry.name.lower().endswith(extensions):
             continue
-        seen.add(real)
-        for name in files:
-            if not name.startswith(".") and name.lower().endswith(extensions):
-                yield Path(folder, name)
+        try:
+            status = entry.stat()
+        except OSError as error:
+            raise UserError(f"cannot use photo {entry.path}: {error.strerror}; replace or remove it") from None
+        if not stat.S_ISREG(status.st_mode):  # to open a pipe would wait for ever
+            raise UserError(f"cannot use photo {entry.path}: it is no ordinary file; remove it")
+        found.append((entry.path, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
+    return Listing(root, tuple(subfolders.items()), tuple(sorted(found)), extensions)
 
 
 @lru_cache(maxsize=8)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 
 from isp_gym.data.annotated import AnnotatedItem, Annotation, RawAnnotatedSource
-from isp_gym.data.coco import held_out, read_coco
-from isp_gym.data.coco_classes import COCO_CLASSES
+from isp_gym.data.coco import read_coco
+from isp_gym.data.coco_classes import COCO_CLASSES, coco_class
+from isp_gym.data.held_out import held_out
 from isp_gym.data.voc_xml import read_voc
+from isp_gym.data.yolo_txt import photo_size, read_labels
 from isp_gym.errors import UserError
 
 PARTS = {"dark": ("dark",), "normal": ("normal",), "all": ("dark", "normal")}
@@ -34,20 +35,22 @@ class LowLight(RawAnnotatedSource):
         self.part, self.name = part, name
         self.description = f"{self.title}: {part} RAW with boxes of COCO's classes; the camera's JPEG beside each"
 
-    def items(self, argument: str, split: str) -> Sequence[AnnotatedItem]:
-        """The shots of ``split``: dark ones first, in the order of the lists."""
+    def splits(self, argument: str) -> dict[str, list[AnnotatedItem]]:
+        """The shots of each split: dark ones first, in the order of the lists.
+
+        What is distributed has no validation split: a fixed tenth of the training scenes is held out.
+        """
         root = Path(argument).expanduser().absolute()
         if not root.is_dir():
             raise UserError(f"the folder {argument} does not exist; give data={self.name}:PATH")
-        # What is distributed has no validation split: a fixed tenth of the training scenes is held out.
-        listed = [item for light in PARTS[self.part] for item in self.listed(root, light, split == "test")]
-        chosen = listed if split == "test" else [i for i in listed if held_out(_scene(i)) == (split == "validation")]
-        if not chosen:
-            raise UserError(f"{root} has no {split} images of {self.title}; {self.layout}")
-        return chosen
+        train, test = ([i for light in PARTS[self.part] for i in self.shots(root, light, t)] for t in (False, True))
+        splits: dict[str, list[AnnotatedItem]] = {"train": [], "validation": [], "test": test}
+        for item in train:
+            splits["validation" if held_out(_scene(item)) else "train"].append(item)
+        return splits
 
     @abstractmethod
-    def listed(self, root: Path, light: str, test: bool) -> Sequence[AnnotatedItem]:
+    def shots(self, root: Path, light: str, test: bool) -> Sequence[AnnotatedItem]:
         """The test shots, or all others, in this light."""
 
     def folder(self, root: Path, name: str) -> Path:
@@ -88,18 +91,21 @@ class LOD(LowLight):
     reference = "Hong, Wei, Chen and Fu, BMVC 2021; split and labels: AdaptiveISP, NeurIPS 2024"
     layout = (
         "expected RAW-dark, RGB-dark, RAW-normal and RGB-normal with N.png and N.JPG, Annotations/N.xml (or "
-        "RAW-dark-Annotations/N.xml) and the lists train.txt and val.txt"
+        "RAW-dark-Annotations/N.xml, or labels/N.txt) and the lists train.txt and val.txt"
     )
 
     def version(self) -> str:
         """One version, of 2021."""
         return "2021"
 
-    def listed(self, root: Path, light: str, test: bool) -> Sequence[AnnotatedItem]:
+    def shots(self, root: Path, light: str, test: bool) -> Sequence[AnnotatedItem]:
         """``val.txt`` is the test split, as in AdaptiveISP. A list names shots of one light, or of both."""
         raw, rgb = self.folder(root, f"RAW-{light}"), self.folder(root, f"RGB-{light}")
         stems = [stem for stem in self._list(root, "val.txt" if test else "train.txt") if _is(stem, light)]
-        return [self._item(root, raw, rgb, stem) for stem in stems]
+        xmls = (root / f"{raw.name}-Annotations", raw / "Annotations", root / "Annotations" / raw.name)
+        places = [(folder, ".xml") for folder in (*xmls, root / "Annotations") if folder.is_dir()]
+        places += [(folder, ".txt") for folder in (root / "labels" / raw.name, root / "labels") if folder.is_dir()]
+        return [self._item(raw, rgb, stem, places or [(root / "Annotations", ".xml")]) for stem in stems]
 
     def _list(self, root: Path, name: str) -> tuple[str, ...]:
         for path in (root / name, root / "ImageSets" / "Main" / name, root / "ImageSets" / name):
@@ -107,24 +113,32 @@ class LOD(LowLight):
                 return tuple(Path(line.split()[0]).stem for line in path.read_text().splitlines() if line.strip())
         raise UserError(f"{root} has no list {name}; {self.layout}")
 
-    def _item(self, root: Path, raw: Path, rgb: Path, stem: str) -> AnnotatedItem:
-        folders = (raw.parent / f"{raw.name}-Annotations", raw / "Annotations", root / "Annotations" / raw.name)
-        candidates = [folder / f"{stem}.xml" for folder in (*folders, root / "Annotations")]
-        xml = next((path for path in candidates if path.is_file()), candidates[-1])
+    def _item(self, raw: Path, rgb: Path, stem: str, places: Sequence[tuple[Path, str]]) -> AnnotatedItem:
         image, camera = raw / f"{stem}.png", self.camera_jpeg(rgb, stem)
+        candidates = [folder / f"{stem}{suffix}" for folder, suffix in places]
+        found = next((path for path in candidates if path.is_file()), candidates[0])
         size: tuple[int, int] = (0, 0)
         annotations: tuple[Annotation, ...] = ()
-        fault = _missing(image, camera, xml)
+        fault = _missing(image, camera, found)
         if not fault:
             try:
-                size, annotations = _cached_voc(xml, xml.stat().st_mtime_ns)
+                size, annotations = _annotations(found, image)
             except UserError as error:
                 fault = str(error)
         name = f"{raw.name}/{image.name}"
-        return AnnotatedItem(name, image, None, fault, size, annotations, COCO_CLASSES, str(xml), camera)
+        return AnnotatedItem(name, image, None, fault, size, annotations, COCO_CLASSES, str(found), camera)
 
 
-_cached_voc = lru_cache(maxsize=50_000)(lambda path, changed: read_voc(path))
+def _annotations(path: Path, image: Path) -> tuple[tuple[int, int], tuple[Annotation, ...]]:
+    """Size of the image and its objects, from a VOC XML or a YOLO label file."""
+    if path.suffix == ".txt":
+        size = photo_size(image)
+        return size, read_labels(path, size, COCO_CLASSES)
+    voc = read_voc(path)
+    try:
+        return voc.size, tuple(Annotation(o.box, coco_class(o.name), crowd=o.difficult) for o in voc.objects)
+    except UserError as error:
+        raise UserError(f"cannot use {path}: {error}") from error
 
 
 def _is(stem: str, light: str) -> bool:
@@ -139,20 +153,21 @@ class LIS(LowLight):
     reference = "Chen, Fu, Wei, Zheng and Heide, IJCV 2023"
     layout = (
         "expected RAW-dark/JPEGImages/N.png, RGB-dark/JPEGImages/N.JPG, likewise normal, and "
-        "annotations/lis_coco_png_{train,test}[+1].json, where +1 is dark"
+        "annotations/lis_coco_{png,JPG}_{train,test}[+1].json, where +1 is dark"
     )
 
     def version(self) -> str:
         """One version, of 2023."""
         return "2023"
 
-    def listed(self, root: Path, light: str, test: bool) -> Sequence[AnnotatedItem]:
+    def shots(self, root: Path, light: str, test: bool) -> Sequence[AnnotatedItem]:
         """As in the JSON file of the split; its 8 classes become COCO's."""
         raw, rgb = (self.folder(root, f"{kind}-{light}") / "JPEGImages" for kind in ("RAW", "RGB"))
-        name = f"lis_coco_png_{'test' if test else 'train'}{'+1' if light == 'dark' else ''}.json"
-        file = root / "annotations" / name
-        if not file.is_file():
-            raise UserError(f"{root} has no annotations/{file.name}; {self.layout}")
+        end = f"{'test' if test else 'train'}{'+1' if light == 'dark' else ''}.json"
+        files = [root / "annotations" / f"lis_coco_{kind}_{end}" for kind in ("png", "JPG")]
+        file = next((path for path in files if path.is_file()), None)
+        if file is None:
+            raise UserError(f"{root} has no annotations/{files[0].name}; {self.layout}")
         items = read_coco(file, lambda name: raw / f"{Path(name).stem}.png", coco_ids=True)
         return [self._item(item, raw, rgb) for item in items]
 

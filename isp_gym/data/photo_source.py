@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import cv2
 import numpy as np
@@ -17,10 +17,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from isp_gym.data.checksum import checksum
 from isp_gym.data.photos import read_photo
-from isp_gym.data.scene import SceneSet
+from isp_gym.data.scene import Scene, SceneSet
 from isp_gym.data.source import DataSource
-from isp_gym.data.store import MemoryStore
+from isp_gym.data.store import MemoryStore, SceneStore
 from isp_gym.data.unprocess import unprocess
 from isp_gym.errors import UserError
 
@@ -43,6 +44,30 @@ class Photo:
     key: str
 
 
+@dataclass(frozen=True)
+class Crops:
+    """The scenes of a split, cut from its photos in turn: scene k from photo k modulo their number."""
+
+    photos: Sequence[Photo]
+    split: str
+    count: int
+    image_size: int
+    seed: int
+
+    def photo(self, k: int) -> Photo:
+        """The photo that scene k is cut from."""
+        return self.photos[k % len(self.photos)]
+
+    def scene_id(self, k: int) -> str:
+        """What scene k is called."""
+        return f"{self.split}/{self.photo(k).name}/{k}"
+
+    def cut(self, k: int, pixels: Pixels) -> Scene:
+        """Scene k, given the pixels of its photo."""
+        image, target = make_scene(pixels, (self.split, self.photo(k).key, k, self.seed), self.image_size)
+        return Scene(image, target, self.scene_id(k))
+
+
 class PhotoSource(DataSource):
     """A data source that is a list of photos for each split."""
 
@@ -57,17 +82,28 @@ class PhotoSource(DataSource):
         photos = self.photos(argument, split)
         if on_error == "skip":
             photos = usable(photos, split, lambda photo: read_photo(photo.path))
-        images, targets = _allocate(count, image_size), _allocate(count, image_size)
+        crops = Crops(photos, split, count, image_size, seed)
+        store = self.store(crops)
+        names = [crops.photo(k).name for k in range(count)]
+        ids = [crops.scene_id(k) for k in range(count)]
+        return SceneSet(store, ids, names, split, f"{self.name}:{argument}" if argument else self.name)
+
+    def store(self, crops: Crops) -> SceneStore:
+        """All scenes at once, in memory."""
+        images, targets = (_allocate(crops.count, crops.image_size) for _ in range(2))
         # Photo by photo, not scene by scene: each is decoded once, and only one is in memory at a time.
-        for first, photo in enumerate(photos[:count]):
+        for first, photo in enumerate(crops.photos[: crops.count]):
             pixels = read_photo(photo.path)
-            for k in range(first, count, len(photos)):
-                images[k], targets[k] = make_scene(pixels, (split, photo.key, k, seed), image_size)
-        used = [photos[k % len(photos)].name for k in range(count)]
-        ids = [f"{split}/{name}/{k}" for k, name in enumerate(used)]
-        return SceneSet(
-            MemoryStore(images, targets), ids, used, split, f"{self.name}:{argument}" if argument else self.name
-        )
+            for k in range(first, crops.count, len(crops.photos)):
+                scene = crops.cut(k, pixels)
+                images[k] = scene.image
+                targets[k] = cast(Tensor, scene.target)
+        return MemoryStore(images, targets)
+
+    def checksum(self, argument: str, split: str, photos: Collection[str]) -> str:
+        """See ``DataSource.checksum``: the photos as :func:`isp_gym.data.checksum.file_digest` reads them."""
+        chosen = set(photos)
+        return checksum((p.name, None, [p.path]) for p in self.photos(argument, split) if p.name in chosen)
 
 
 def usable(items: Sequence[T], split: str, read: Callable[[T], object]) -> list[T]:

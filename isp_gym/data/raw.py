@@ -20,6 +20,7 @@ class RawFiles(FileSource):
     licence = "that of your photos"
     reference = "your own"
     description = "a folder of camera RAW files (DNG, CR2, NEF, ARW, ...), linear and without white balance; no targets"
+    layout = f"expected files that end in {', '.join(EXTENSIONS)}"
 
     def version(self) -> str:
         """What the folder holds is its version."""
@@ -28,15 +29,16 @@ class RawFiles(FileSource):
     def check(self, argument: str) -> None:
         """Raise ``UserError`` if rawpy or the folder is missing, or the folder has too few RAW files."""
         check_rawpy()
-        split_files(list_files(argument, EXTENSIONS))
+        super().check(argument)
 
     def fingerprint(self, argument: str) -> str:
         """Digest of the paths, sizes and times of the files."""
         return hashlib.sha256(repr(list_files(argument, EXTENSIONS)).encode()).hexdigest()
 
-    def items(self, argument: str, split: str) -> Sequence[Item]:
-        """The RAW files of ``split``."""
-        return [Item(photo.name, photo.path) for photo in split_files(list_files(argument, EXTENSIONS))[split]]
+    def splits(self, argument: str) -> dict[str, list[Item]]:
+        """The RAW files of each split."""
+        photos = split_files(list_files(argument, EXTENSIONS))
+        return {split: [Item(photo.name, photo.path) for photo in photos[split]] for split in photos}
 
     def read(self, item: Item, image_size: int, seed: Sequence[str | int]) -> tuple[Tensor, None, None]:
         """The central square, linear camera RGB."""

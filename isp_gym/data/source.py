@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 
 from isp_gym.data.scene import SceneSet
 from isp_gym.errors import UserError
@@ -53,6 +55,18 @@ class DataSource(ABC):
         Raises:
             UserError: If the data is missing, is not laid out as expected, or holds a file that cannot be read.
         """
+
+    def checksum(self, argument: str, split: str, photos: Collection[str]) -> str:
+        """SHA-256 of what the scenes of some photos were made from, the same on every machine.
+
+        Of a source that reads no files, its name and version say all.
+
+        Args:
+            argument: As in the data spec.
+            split: The split that they are in.
+            photos: Their names, see :attr:`isp_gym.data.SceneSet.photos`.
+        """
+        return hashlib.sha256(f"{self.name} {self.version()}".encode()).hexdigest()
 
     def check_argument(self, argument: str) -> None:
         """Raise ``UserError`` if there is an argument where none is taken, or none where one is needed."""

@@ -15,6 +15,8 @@ from isp_gym.data.skimage_photos import SkimagePhotos
 from isp_gym.data.source import DataSource
 from isp_gym.data.splits import check_split, refuse_sealed
 from isp_gym.data.synthetic import SyntheticScenes
+from isp_gym.data.voc import VocFolder
+from isp_gym.data.yolo import YoloFolder
 from isp_gym.errors import UserError, unknown
 
 _ALL: tuple[DataSource, ...] = (
@@ -25,6 +27,8 @@ _ALL: tuple[DataSource, ...] = (
     FiveK("c", "fivek"),
     *(FiveK(expert, f"fivek-{expert}") for expert in EXPERTS),
     CocoFolder(),
+    VocFolder(),
+    YoloFolder(),
     *(kind("dark", name) for kind, name in ((LOD, "lod"), (LIS, "lis"))),
     *(kind(part, f"{name}-{part}") for kind, name in ((LOD, "lod"), (LIS, "lis")) for part in ("normal", "all")),
 )

@@ -92,16 +92,22 @@ class MemoryStore:
 
 
 class LazyStore:
-    """Scenes made one by one when they are asked for, several at a time by threads.
+    """Scenes made one by one when they are asked for, several at a time by threads; the first are kept in memory.
 
     Args:
         load: Makes scene i; the same scene each time.
         count: How many there are.
         workers: Threads; decoders and file systems work outside Python's lock.
+        memory: Bytes of scenes that are kept. When they are full, other scenes are made each time: for scenes in random
+            order no other choice of what to keep would do better.
     """
 
-    def __init__(self, load: Callable[[int], Scene], count: int, workers: int = 4) -> None:
+    def __init__(
+        self, load: Callable[[int], Scene], count: int, workers: int = 4, memory: int = 512 * 1024 * 1024
+    ) -> None:
         self._load, self._count, self._workers = load, count, workers
+        self._kept: dict[int, Scene] = {}
+        self._free = memory
 
     def __len__(self) -> int:
         return self._count
@@ -109,12 +115,15 @@ class LazyStore:
     def fetch(self, positions: Sequence[int]) -> Parts:
         """The scenes at ``positions``, each made once."""
         unique = sorted(set(positions))
-        if len(unique) > 1:
-            with ThreadPoolExecutor(min(self._workers, len(unique))) as pool:
-                scenes = list(pool.map(self._load, unique))
+        made = {i: self._kept[i] for i in unique if i in self._kept}
+        missing = [i for i in unique if i not in made]
+        if len(missing) > 1:
+            with ThreadPoolExecutor(min(self._workers, len(missing))) as pool:
+                made.update(zip(missing, pool.map(self._load, missing), strict=True))
         else:
-            scenes = [self._load(i) for i in unique]
-        made = dict(zip(unique, scenes, strict=True))
+            made.update((i, self._load(i)) for i in missing)
+        for i in missing:
+            self._keep(i, made[i])
         rows = [made[i] for i in positions]
         return Parts(
             torch.stack([scene.image for scene in rows]),
@@ -122,6 +131,17 @@ class LazyStore:
             _stack([scene.camera for scene in rows]),
             None if any(scene.objects is None for scene in rows) else [scene.objects for scene in rows],  # type: ignore[misc]
         )
+
+    def _keep(self, i: int, scene: Scene) -> None:
+        size = _bytes(scene)
+        if size <= self._free and i not in self._kept:
+            self._kept[i] = scene
+            self._free -= size
+
+
+def _bytes(scene: Scene) -> int:
+    masks = None if scene.objects is None else scene.objects.masks
+    return sum(tensor.nbytes for tensor in (scene.image, scene.target, scene.camera, masks) if tensor is not None)
 
 
 def _stack(images: Sequence[Tensor | None]) -> Tensor | None:

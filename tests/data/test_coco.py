@@ -1,4 +1,5 @@
 import json
+import math
 
 import numpy as np
 import pytest
@@ -62,6 +63,17 @@ def annotate(root, *annotations):
     write(root / "annotations" / "instances_test2017.json", list(enumerate(names, 1)), list(annotations))
 
 
+def change(root, part, edit):
+    path = root / "annotations" / "instances_test2017.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, part: [edit(entry) for entry in content[part]]}))
+
+
+def same_photo_in_two_splits(root):
+    (root / "annotations/instances_test2017.json").unlink()
+    write(root / "annotations/instances_test2017.json", [(1, "val2017/val0.jpg")], [])
+
+
 def load(root, split="test", **options):
     return load_scenes(f"coco:{root}", split, 99, 30, **options)
 
@@ -80,24 +92,61 @@ class TestObjects:
         (mask,) = load(coco)[0].objects.masks
         expected = torch.zeros(30, 30, dtype=torch.bool)
         expected[10:20, 10:20] = True
-        union, common = (mask | expected).sum(), (mask & expected).sum()
-        assert common / union > 0.8 and expected[mask].float().mean() > 0.8
+        assert torch.equal(mask, expected)
 
     def test_crowds_are_marked(self, coco):
         annotate(coco, entry(), entry(segmentation=rle(False), crowd=1, number=2))
         assert load(coco)[0].objects.crowd.tolist() == [False, True]
 
-    def test_a_box_partly_outside_is_clipped(self, coco):
-        annotate(coco, entry(box=(50, -10, 40, 30)))
-        assert load(coco)[0].objects.boxes.tolist() == [[25, 5, 30, 15]]
+    def test_a_box_may_overhang_by_two_pixels_which_are_cut_off(self, coco):
+        annotate(coco, entry(box=(50, -2, 12, 30), segmentation=[[50, -2, 62, -2, 62, 28]]))
+        objects = load(coco)[0].objects
+        assert objects.boxes.tolist() == [[25, 5, 30, 19]]
+        assert objects.masks.any() and not objects.masks[:, :5].any()
 
-    @pytest.mark.parametrize("box", [(70, 10, 5, 5), (20, 10, 0, 5), (20, 10, 5, -5), (-9, 5, 4, 4)])
-    def test_a_box_without_area_inside_is_an_error_or_skipped(self, coco, box):
-        annotate(coco, entry(box=box))
-        with pytest.raises(UserError, match=r"instances_test2017\.json: the box .* of a lamp in 'test0\.jpg'"):
+    @pytest.mark.parametrize(
+        ("wrong", "message"),
+        [
+            ({"box": (70, 10, 5, 5)}, "of a lamp in 'test0.jpg', the box .* no area inside the image of 60 x 40"),
+            ({"box": (-9, 5, 4, 4)}, "no area"),
+            ({"box": (20, 10, 0, 5)}, "no area"),
+            ({"box": (20, 10, 5, -5)}, "no area"),
+            ({"box": (20, math.nan, 5, 5)}, "no area"),
+            ({"box": (20, 10, math.nan, 5)}, "no area"),
+            ({"box": (20, 10, math.inf, 5)}, "reaches more than 2 pixels outside"),
+            ({"box": (50, 5, 13, 5)}, "reaches more than 2 pixels outside the image of 60 x 40 pixels"),
+            ({"box": (20, -3, 5, 9)}, "reaches more than 2 pixels outside"),
+            ({"box": (1, 2, 3)}, "annotation 1 of 'test0.jpg' has the bbox"),
+            ({"box": ("a", 2, 3, 4)}, "annotation 1 of 'test0.jpg' has the bbox"),
+            ({"category": 99}, "annotation 1 of 'test0.jpg' has the category 99, which is not listed"),
+            ({"segmentation": [[20, 10, 40, 10]]}, "the mask has a polygon of 4 numbers"),
+            ({"segmentation": [[20, 10, 40, 10, 40, 30, 20]]}, "the mask has a polygon of 7 numbers"),
+            ({"segmentation": [[20, 10, 40, 10, 40, math.nan]]}, "the mask has a polygon with a point that is no num"),
+            ({"segmentation": [[20, 10, 70, 10, 40, 30]]}, "the mask reaches outside the image of 60 x 40"),
+            ({"segmentation": ["polygon"]}, "the mask"),
+            ({"segmentation": {"size": [60, 40], "counts": [2400]}}, "the mask is for 40 x 60 pixels, but the image"),
+            ({"segmentation": {"size": [40, 60], "counts": [2399]}}, "run lengths that do not fill its 60 x 40 pixels"),
+            ({"segmentation": {"size": [40, 60], "counts": [-1, 2401]}}, "run lengths that do not fill"),
+            ({"segmentation": {"size": [40, 60], "counts": "05?"}}, "run lengths that do not fill"),
+            ({"segmentation": {"size": [40, 60]}}, "the mask is neither polygons nor a run-length encoding"),
+        ],
+    )
+    def test_an_impossible_object_is_an_error_or_its_image_is_skipped(self, coco, wrong, message):
+        annotate(coco, entry(**wrong))
+        with pytest.raises(UserError, match=rf"instances_test2017\.json: .*{message}"):
             load(coco)
-        with pytest.warns(UserWarning, match="skipped 1 of 2 test files"):
+        with pytest.warns(UserWarning, match=rf"skipped 1 of 2 test files; the first: .*{message}") as caught:
             assert load(coco, on_error="skip").ids == ("test/test1.jpg",)
+        assert len(caught) == 1
+
+    def test_boxes_alone_are_objects_without_masks(self, coco):
+        annotate(coco, entry(segmentation=[]))
+        assert load(coco)[0].objects.masks is None
+
+    def test_some_with_a_mask_and_some_without_is_no_silent_loss(self, coco):
+        annotate(coco, entry(), entry(segmentation=[], number=2))
+        with pytest.raises(UserError, match=r"some objects in 'test0\.jpg' have a mask and others have none"):
+            load(coco)
 
 
 class TestPixels:
@@ -117,6 +166,15 @@ class TestLayouts:
     def test_three_files_are_the_splits(self, coco):
         ids = {split: load(coco, split).ids for split in ("train", "validation", "test")}
         assert [len(ids[split]) for split in ids] == [3, 2, 2] and ids["validation"][0] == "validation/val0.jpg"
+
+    def test_cocos_own_folder_holds_more_than_objects(self, coco):
+        for name in ("captions_train2017", "person_keypoints_train2017", "captions_val2017", "image_info_test2017"):
+            (coco / "annotations" / f"{name}.json").write_text("{}")
+        assert len(load(coco, "train")) == 3 and len(load(coco)) == 2
+
+    def test_a_held_out_tenth_is_at_least_one(self, coco):
+        (coco / "annotations/instances_test2017.json").unlink()
+        assert [len(load(coco, split)) for split in ("train", "validation", "test")] == [2, 1, 2]
 
     def test_without_a_test_file_val_is_the_test(self, coco):
         (coco / "annotations/instances_test2017.json").unlink()
@@ -143,10 +201,25 @@ class TestLayouts:
         [
             (lambda root: (root / "annotations/instances_val2017.json").unlink(), "none for its val annotations"),
             (lambda root: (root / "annotations/instances_val2017.json").write_text(""), "no COCO annotation file"),
-            (lambda root: (root / "annotations/instances_val2017.json").write_text("[]"), "no COCO annotation file"),
-            (lambda root: annotate(root, entry(category=99)), r"instances_test2017\.json.*KeyError: 99"),
-            (lambda root: annotate(root, entry(image=99)), r"instances_test2017\.json.*KeyError: 99"),
-            (lambda root: annotate(root, entry(box=(1, 2, 3))), r"instances_test2017\.json.*ValueError"),
+            (
+                lambda root: (root / "annotations/instances_val2017.json").write_text("[]"),
+                "it is a list, not an object",
+            ),
+            (lambda root: (root / "annotations/instances_val2017.json").write_text("{}"), "'categories' is missing"),
+            (
+                lambda root: annotate(root, entry(image=99)),
+                r"instances_test2017\.json: .*of image 99, which is not lis",
+            ),
+            (lambda root: annotate(root, entry(), entry()), r"annotation id 1 stands there more than once"),
+            (lambda root: change(root, "images", lambda i: {**i, "id": 1}), "image id 1 stands there more than once"),
+            (lambda root: change(root, "images", lambda i: {**i, "file_name": "a"}), "file_name 'a' stands there more"),
+            (lambda root: change(root, "categories", lambda c: {**c, "id": 7}), "category id 7 stands there more than"),
+            (
+                lambda root: change(root, "categories", lambda c: {**c, "name": "x"}),
+                "category name 'x' stands there mo",
+            ),
+            (lambda root: change(root, "images", lambda i: {**i, "width": "w"}), r"instances_test2017\.json"),
+            (lambda root: same_photo_in_two_splits(root), r"val0\.jpg in two splits, validation and test"),
         ],
     )
     def test_a_wrong_layout_is_named(self, coco, damage, message):
@@ -164,6 +237,26 @@ class TestLayouts:
     def test_an_image_of_another_size_is_named(self, coco):
         photo(coco / "test2017/test0.jpg", size=(40, 60))
         with pytest.raises(UserError, match=r"test0\.jpg: it has 40 x 60 pixels, but .*2017\.json says 60 x 40"):
+            load(coco).batch([0])
+
+    def test_a_size_that_no_file_has_is_named_before_anything_is_made_of_it(self, coco):
+        change(coco, "images", lambda image: {**image, "width": 10**6, "height": 10**6})
+        annotate_size = {"size": [10**6, 10**6], "counts": [10**12]}
+        change(coco, "annotations", lambda entry: {**entry, "segmentation": annotate_size})
+        with pytest.raises(UserError, match=r"test0\.jpg: it has 60 x 40 pixels, but .* says 1000000 x 1000000"):
+            load(coco).batch([0])
+
+    @pytest.mark.parametrize("size", [(0, 40), (60, -1)])
+    def test_an_image_without_pixels(self, coco, size):
+        change(coco, "images", lambda image: {**image, "width": size[0], "height": size[1]})
+        with pytest.raises(UserError, match=rf"'test0\.jpg' has {size[0]} x {size[1]} pixels there"):
+            load(coco)
+
+    def test_a_size_corrected_later_is_compared_again(self, coco):
+        assert load(coco).batch([0])
+        change(coco, "images", lambda image: {**image, "width": SIZE[1], "height": SIZE[0]})
+        change(coco, "annotations", lambda entry: {**entry, "bbox": [1, 1, 2, 2], "segmentation": []})
+        with pytest.raises(UserError, match=r"it has 60 x 40 pixels, but .* says 40 x 60"):
             load(coco).batch([0])
 
     def test_nothing_there(self):

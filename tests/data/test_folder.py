@@ -7,7 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from isp_gym.data import SOURCES, SPLITS, check_data, load_scenes, photo_source
+from isp_gym.data import SOURCES, SPLITS, check_data, folder, load_scenes, sources
+from isp_gym.data.photo_source import make_scene
+from isp_gym.data.photos import read_photo
 from isp_gym.errors import UserError
 
 
@@ -100,6 +102,7 @@ class TestSplitByContent:
     def test_moving_and_renaming_change_nothing(self, tmp_path):
         fill(tmp_path / "here")
         before = {split: load(tmp_path / "here", split) for split in SPLITS}
+        assert all(len(scenes.images) for scenes in before.values())  # read before they move
         for i, path in enumerate(sorted((tmp_path / "here").iterdir())):
             to = tmp_path / "there" / f"sub {i % 2}" / f"{9 - i}.png"
             to.parent.mkdir(parents=True, exist_ok=True)
@@ -215,24 +218,55 @@ class TestBadFolder:
         for path in tmp_path.iterdir():
             path.write_bytes(path.read_bytes()[:-60])
         check_data(f"folder:{tmp_path}")
+        scenes = load(tmp_path)
         with pytest.raises(UserError, match=r"cannot use photo .*photo \d\.png"):
-            load(tmp_path)
+            scenes.batch([0])
 
 
 class TestReading:
     def test_only_the_photos_that_are_needed_are_decoded(self, tmp_path, monkeypatch):
         read = []
-        original = photo_source.read_photo
-        monkeypatch.setattr(photo_source, "read_photo", lambda path: read.append(Path(path)) or original(path))
-        photos = load(fill(tmp_path, 20), count=2).photos
-        assert [path.name for path in read] == list(photos)
-        load(tmp_path, count=2)
+        original = folder.read_photo
+        monkeypatch.setattr(folder, "read_photo", lambda path: read.append(Path(path)) or original(path))
+        scenes = load(fill(tmp_path, 20), count=4)
+        assert not read, "nothing is decoded before it is needed"
+        scenes.batch([1, 2])
+        assert {path.name for path in read} == set(scenes.photos[1:3])
+        load(tmp_path, count=4).batch([1, 2])
         assert len(read) == 2, "a second load of the same scenes decodes nothing"
+
+    def test_a_photo_is_decoded_once_for_all_its_scenes(self, tmp_path, monkeypatch):
+        read = []
+        original = folder.read_photo
+        monkeypatch.setattr(folder, "read_photo", lambda path: read.append(path) or original(path))
+        scenes = load(fill(tmp_path, 3), count=12)
+        assert len(scenes.batch([0]).images) and len(scenes.images.flatten(1).unique(dim=0)) == 12
+        assert len(read) == 1
+
+    def test_the_values_are_those_of_its_photo(self, tmp_path):
+        scenes = load(fill(tmp_path), "train", 20)
+        photos = SOURCES["folder"].photos(str(tmp_path), "train")
+        for k in (0, 7, 19):
+            photo = photos[k % len(photos)]
+            image, target = make_scene(read_photo(photo.path), ("train", photo.key, k, 0), 8)
+            assert torch.equal(scenes[k].image, image) and torch.equal(scenes[k].target, target)
+
+    def test_the_second_time_it_comes_from_the_cache(self, tmp_path, monkeypatch):
+        first = load(fill(tmp_path), count=9)
+        images = first.images
+        sources._load.cache_clear()
+        monkeypatch.setattr(folder, "read_photo", None)
+        assert torch.equal(load(tmp_path, count=9).images, images)
+
+    def test_more_scenes_than_can_be_named(self, tmp_path):
+        with pytest.raises(UserError, match="do not fit in memory"):
+            load(fill(tmp_path), count=10**12)
 
     @pytest.mark.parametrize("keep_date", [False, True])
     def test_a_changed_photo_is_noticed(self, tmp_path, keep_date):
         fill(tmp_path, 3)
         before = {split: load(tmp_path, split) for split in SPLITS}
+        assert all(len(scenes.images) for scenes in before.values())  # read before it changes
         path = tmp_path / before["train"].photos[0]
         status = path.stat()
         path.unlink()
@@ -277,7 +311,7 @@ class TestOnError:
     def test_a_broken_photo_is_skipped_with_a_counted_warning(self, tmp_path):
         self.make(tmp_path, broken=2)
         with pytest.raises(UserError, match=r"broken\d\.png"):
-            load(tmp_path)
+            load(tmp_path).batch(range(4))
         with pytest.warns(UserWarning, match=r"skipped 2 of 4 train files; the first: .*broken\d\.png"):
             scenes = load(tmp_path, on_error="skip")
         assert set(scenes.photos) == {"0.png", "1.png"}

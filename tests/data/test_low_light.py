@@ -84,7 +84,7 @@ class TestLOD:
             (lambda root: (root / "Annotations/42.xml").write_text(xml("dragon")), r"42\.xml: unknown COCO class"),
             (
                 lambda root: (root / "Annotations/42.xml").write_text(xml(box=(90, 5, 99, 9))),
-                r"42\.xml: the box",
+                r"42\.xml: of a motorcycle in 'RAW.[dD]ark/42.png', the box",
             ),
             (lambda root: (root / "Annotations/42.xml").unlink(), r"there is no .*42\.xml"),
             (lambda root: next(root.glob("RAW?[dD]ark/42.png")).unlink(), r"there is no .*42\.png"),
@@ -112,7 +112,7 @@ class TestLOD:
         ("damage", "message"),
         [
             (lambda root: (root / "val.txt").unlink(), r"no list val\.txt; expected RAW-dark"),
-            (lambda root: (root / "val.txt").write_text(""), "no test images of LOD"),
+            (lambda root: (root / "val.txt").write_text(""), "has no test images; expected RAW-dark"),
             (lambda root: next(root.glob("RGB?[dD]ark")).rename(root / "x"), "no folder RGB-dark; expected"),
         ],
     )

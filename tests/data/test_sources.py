@@ -12,8 +12,9 @@ TINY = {"count": 2, "image_size": 8}
 
 def test_table_is_complete_and_made_of_strings():
     assert [row["name"] for row in DATA_SOURCES] == [
-        *("skimage", "folder:PATH", "raw:PATH"),
+        *("skimage", "synthetic", "folder:PATH", "raw:PATH"),
         *("fivek:PATH", "fivek-a:PATH", "fivek-b:PATH", "fivek-d:PATH", "fivek-e:PATH", "coco:PATH"),
+        *("voc:PATH", "yolo:PATH"),
         *("lod:PATH", "lis:PATH", "lod-normal:PATH", "lod-all:PATH", "lis-normal:PATH", "lis-all:PATH"),
     ]
     for row in DATA_SOURCES:

@@ -27,6 +27,23 @@ class TestLazyStore:
         torch.testing.assert_close(batch.targets, batch.images / 2)
         assert [len(o) for o in batch.objects] == [1, 1, 1] and batch.cameras is None
 
+    def test_keeps_what_it_made(self):
+        asked = []
+        scenes = lazy(lambda i: asked.append(i) or make(i))
+        first, again = scenes.batch([0, 1]), scenes.batch([1, 0])
+        assert sorted(asked) == [0, 1] and torch.equal(first.images, again.images.flip(0))
+        first.images.zero_()
+        assert torch.equal(scenes.batch([1]).images[0], make(1).image), "what is handed out is a copy"
+
+    def test_keeps_no_more_than_fits(self):
+        asked = []
+        size = make(0).image.nbytes * 2
+        store = LazyStore(lambda i: asked.append(i) or make(i), 6, memory=2 * size)
+        for _ in range(2):
+            for i in range(6):
+                assert torch.equal(store.fetch([i]).images[0], make(i).image)
+        assert sorted(asked) == [0, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+
     def test_is_like_one_in_memory(self):
         made = [make(i) for i in range(6)]
         store = MemoryStore(torch.stack([s.image for s in made]), torch.stack([s.target for s in made]))
