@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,8 @@ def read_raw(path: Path) -> npt.NDArray[np.uint16]:
                     f"cannot use RAW file {path}: it claims {sizes.raw_width} x {sizes.raw_height} pixels, "
                     f"more than {MAX_PIXELS // 10**6} megapixels; make it smaller"
                 )
-            return raw.postprocess(
+            levels = (raw.black_level_per_channel, raw.white_level)
+            pixels = raw.postprocess(
                 output_bps=16,
                 output_color=rawpy.ColorSpace.raw,
                 gamma=(1, 1),
@@ -53,6 +55,7 @@ def read_raw(path: Path) -> npt.NDArray[np.uint16]:
                 user_wb=[1.0, 1.0, 1.0, 1.0],
                 highlight_mode=rawpy.HighlightMode.Clip,
             )
+        return _to_white(pixels, *levels)
     except UserError:
         raise
     except Exception as error:  # LibRaw's own errors, and what a damaged file makes of the rest
@@ -60,6 +63,16 @@ def read_raw(path: Path) -> npt.NDArray[np.uint16]:
             f"cannot use RAW file {path}: it is truncated, damaged or no camera RAW file ({error}); "
             "replace or remove it"
         ) from error
+
+
+def _to_white(pixels: npt.NDArray[np.uint16], blacks: Sequence[int], white: int) -> npt.NDArray[np.uint16]:
+    """Bring each channel's white level to 1: LibRaw scales all of them as if they had the lowest black level."""
+    red, green, blue, second_green = blacks
+    if len(set(blacks)) == 1:
+        return pixels
+    each = np.array([red, (green + second_green) / 2, blue])
+    scaled = pixels * ((white - min(blacks)) / (white - each))
+    return np.clip(np.round(scaled), 0, 65535).astype(np.uint16)
 
 
 def check_rawpy() -> None:

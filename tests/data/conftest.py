@@ -61,13 +61,16 @@ def shallow(deep):
 _BAYER = {"RGGB": (0, 1, 1, 2), "BGGR": (2, 1, 1, 0), "GRBG": (1, 0, 2, 1), "GBRG": (1, 2, 0, 1)}
 
 
-def _dng(path, rgb, pattern="RGGB", black=512, white=15000):
-    """Write a genuine DNG: linear camera RGB, (H, W, 3) in [0, 1], as a mosaic from the black to the white level."""
-    height, width = rgb.shape[:2]
-    colours = np.array(_BAYER[pattern]).reshape(2, 2)
-    channel = np.tile(colours, (height // 2, width // 2))
-    mosaic = np.take_along_axis(rgb, channel[..., None], axis=2)[..., 0]
-    levels = np.round(black + mosaic * (white - black)).astype(np.uint16)
+def _dng(path, rgb, pattern="RGGB", black=512, white=15000, orientation=1):
+    """Write a genuine DNG: linear camera RGB, (H, W, 3) in [0, 1], as a mosaic from the black to the white level.
+
+    The black level is one, or one for each cell of the pattern.
+    """
+    blacks = np.broadcast_to(black, 4)
+    rows, columns = np.indices(rgb.shape[:2]) % 2
+    cell = rows * 2 + columns
+    mosaic = np.take_along_axis(rgb, np.array(_BAYER[pattern])[cell][..., None], axis=2)[..., 0]
+    levels = np.round(blacks[cell] + mosaic * (white - blacks[cell])).astype(np.uint16)
     ratio = [value for entry in np.eye(3).flatten() for value in (int(entry * 10000), 10000)]
     tags = [
         (33421, "H", 2, (2, 2), True),  # CFARepeatPatternDim
@@ -75,7 +78,9 @@ def _dng(path, rgb, pattern="RGGB", black=512, white=15000):
         (50706, "B", 4, (1, 4, 0, 0), True),  # DNGVersion
         (50707, "B", 4, (1, 1, 0, 0), True),  # DNGBackwardVersion
         (50708, "s", 0, "ISP Gym Test Camera", True),  # UniqueCameraModel
-        (50714, "H", 1, black, True),  # BlackLevel
+        (274, "H", 1, orientation, True),  # Orientation
+        (50713, "H", 2, (2, 2), True),  # BlackLevelRepeatDim
+        (50714, "H", 4, tuple(int(level) for level in blacks), True),  # BlackLevel
         (50717, "H", 1, white, True),  # WhiteLevel
         (50721, "2i", 9, ratio, True),  # ColorMatrix1
         (50728, "2I", 3, (5, 10, 1, 1, 6, 10), True),  # AsShotNeutral: a strong cast, which must not be removed

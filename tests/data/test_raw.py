@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tifffile
 import torch
 
 from isp_gym.data import check_data, load_scenes, raw, sources
@@ -15,11 +16,36 @@ def flat(colour=LEVELS, size=(64, 80)):
 
 class TestReadRaw:
     @pytest.mark.parametrize("pattern", ["RGGB", "BGGR", "GRBG", "GBRG"])
-    def test_any_bayer_pattern(self, tmp_path, pattern, write_dng):
-        write_dng(tmp_path / "a.dng", flat(), pattern)
+    @pytest.mark.parametrize("size", [(64, 80), (65, 81), (64, 79), (63, 80)])
+    @pytest.mark.parametrize("black", [512, (500, 600, 550, 650)], ids=["one black level", "four"])
+    def test_any_bayer_pattern(self, tmp_path, pattern, size, black, write_dng):
+        write_dng(tmp_path / "a.dng", flat(size=size), pattern, black)
         pixels = read_raw(tmp_path / "a.dng")
-        assert pixels.shape == (64, 80, 3) and pixels.dtype == np.uint16
-        np.testing.assert_allclose(pixels[8:-8, 8:-8].mean((0, 1)) / 65535, LEVELS, atol=2e-3)
+        assert pixels.shape == (*size, 3) and pixels.dtype == np.uint16
+        np.testing.assert_allclose(pixels.mean((0, 1)) / 65535, LEVELS, atol=1e-3)
+
+    @pytest.mark.parametrize("black", [512, (500, 600, 550, 650)])
+    def test_white_is_one_and_black_is_nothing(self, tmp_path, black, write_dng):
+        write_dng(tmp_path / "a.dng", flat((1.0, 0.0, 1.0)), black=black)
+        np.testing.assert_allclose(read_raw(tmp_path / "a.dng").mean((0, 1)) / 65535, (1, 0, 1), atol=2e-3)
+
+    @pytest.mark.parametrize("factor", [1 / 16, 1 / 4])
+    def test_twice_the_light_is_twice_the_value(self, tmp_path, factor, write_dng):
+        write_dng(tmp_path / "bright.dng", flat(), black=(500, 510, 505, 512))
+        write_dng(tmp_path / "dark.dng", flat(np.array(LEVELS) * factor), black=(500, 510, 505, 512))
+        bright, dark = (read_raw(tmp_path / f"{name}.dng").mean((0, 1)) / 65535 for name in ("bright", "dark"))
+        np.testing.assert_allclose(dark, bright * factor, atol=1e-4)
+
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    def test_it_is_turned_upright(self, tmp_path, orientation, write_dng):
+        corner = np.full((40, 60, 3), 0.1)
+        corner[:20, :30] = 0.8  # at the top left of what is stored
+        write_dng(tmp_path / "a.dng", corner, orientation=orientation)
+        bright = read_raw(tmp_path / "a.dng")[..., 1] / 65535 > 0.45
+        assert bright.shape == ((60, 40) if orientation > 4 else (40, 60))
+        rows, columns = np.array(np.nonzero(bright)).mean(1) / bright.shape < 0.5
+        where = {1: "tl", 2: "tr", 3: "br", 4: "bl", 5: "tl", 6: "tr", 7: "br", 8: "bl"}
+        assert ("t" if rows else "b") + ("l" if columns else "r") == where[orientation]
 
     @pytest.mark.parametrize(("black", "white"), [(0, 4095), (512, 15000), (2048, 65535)])
     def test_black_and_white_level(self, tmp_path, black, white, write_dng):
@@ -47,6 +73,15 @@ class TestReadRaw:
         write_dng(tmp_path / "a.dng", flat())
         data = (tmp_path / "a.dng").read_bytes()
         (tmp_path / "a.dng").write_bytes(data[: len(data) // 2])
+        with pytest.raises(UserError, match=r"cannot use RAW file .*a\.dng"):
+            read_raw(tmp_path / "a.dng")
+
+    @pytest.mark.parametrize("side", [13_000, 60_000, 100_000])
+    def test_one_that_claims_to_be_huge(self, tmp_path, side, write_dng):
+        write_dng(tmp_path / "a.dng", flat())
+        with tifffile.TiffFile(tmp_path / "a.dng", mode="r+b") as file:
+            for tag in (256, 257):
+                file.pages.first.tags[tag].overwrite(side)
         with pytest.raises(UserError, match=r"cannot use RAW file .*a\.dng"):
             read_raw(tmp_path / "a.dng")
 
