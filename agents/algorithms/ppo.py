@@ -36,4 +36,4 @@ def kl_estimate(log_probs: Tensor, reference_log_probs: Tensor) -> Tensor:
         The mean of the estimates, never negative.
     """
     log_ratio = reference_log_probs.detach() - log_probs
-    return (log_ratio.exp() - log_ratio - 1).mean()
+    return (log_ratio.expm1() - log_ratio).mean()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 BASELINES = ("none", "batch", "image")
@@ -27,6 +28,8 @@ def advantages(rewards: Tensor, baseline: str, normalise: bool = False) -> Tenso
 
 def _leave_one_out(rewards: Tensor, baseline: str) -> Tensor:
     pool = rewards.reshape(1, -1) if baseline == "batch" else rewards
+    if pool.shape[1] == 1:  # the end of a budget may leave a single one: it has nothing to be compared with
+        return torch.zeros_like(rewards)
     others = (pool.sum(1, keepdim=True) - pool) / (pool.shape[1] - 1)
     return (pool - others).reshape(rewards.shape)
 

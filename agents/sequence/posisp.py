@@ -7,12 +7,14 @@ from functools import partial
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from agents.sequence.learner import learn
 from agents.sequence.policy import SequencePolicy
 from agents.sequence.predictor import ParameterPredictor
+from agents.sequence.released import fill, longest, read_released
 from agents.sequence.settings import POLICIES, LearnerSettings
 from isp_gym.benchmark import Training
 from isp_gym.config import typed
@@ -20,11 +22,6 @@ from isp_gym.envs.pipeline import allowed_tokens
 from isp_gym.errors import UserError
 from isp_gym.modules import Bank, get_bank
 
-# Where the released checkpoints keep what our networks call otherwise.
-_RELEASED_PREDICTOR = {
-    **{"enc1.0": "convs.0", "enc1.2": "convs.1", "enc1.4": "convs.2", "enc2.0": "convs.3", "enc3.0": "convs.4"},
-    **{"fc1": "fc1", "fc2": "fc2", "decoder.0": "hidden", "decoder.2": "out"},
-}
 _WEIGHTS, _CARD = "posisp.safetensors", "posisp.json"
 
 
@@ -78,15 +75,15 @@ class POSISP:
         greedy = self.policy.greedy()
         return greedy[greedy != self.policy.end_token]
 
-    @torch.no_grad()
     def predict_params(self, images: Tensor) -> Tensor:
         """Normalised parameters of every module for each image, (B, 3, H, W) -> (B, P)."""
-        return self.predictor(images, self.policy.greedy().repeat(len(images), 1))
+        return self.pipelines(images)[1]
 
+    @torch.no_grad()
     def pipelines(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """The task-level sequence for each image, (B, L), and its parameters, (B, P)."""
         sequences = self.policy.greedy().repeat(len(images), 1)
-        return sequences, self.predict_params(images)
+        return sequences, self.predictor(images, sequences)
 
     @torch.no_grad()
     def enhance(self, images: Tensor) -> Tensor:
@@ -94,12 +91,18 @@ class POSISP:
         return self.bank(images, *self.pipelines(images))
 
     @torch.no_grad()
+    def likelihood(self, sequence: Tensor) -> float:
+        """Probability of a sequence, (n,) tokens with or without end tokens, at temperature 1."""
+        padding = (0, self.policy.max_length - len(sequence))
+        return float(self.policy.evaluate(F.pad(sequence, padding, value=self.policy.end_token)[None]).log_probs.exp())
+
+    @torch.no_grad()
     def diagnostics(self) -> dict[str, float]:
         """How sure the sequence policy is at temperature 1, as the paper plots it (Fig. 5)."""
         greedy = self.policy.greedy()[None]
         return {
             "entropy": float(self.policy.sample(256).entropies.mean()),
-            "p_greedy": float(self.policy.evaluate(greedy).log_probs.exp()),
+            "p_greedy": self.likelihood(greedy[0]),
             "length": float((greedy != self.policy.end_token).sum()),
         }
 
@@ -125,7 +128,7 @@ class POSISP:
             self.build(get_bank(card["bank"], card["modules"]), card["max_length"], card["typed_order"])
             self.networks.load_state_dict(load_file(folder / _WEIGHTS))
         except Exception as error:
-            reason = str(error).splitlines()[0]
+            reason = next(iter(str(error).splitlines()), type(error).__name__)
             raise UserError(f"'{folder}' holds no trained posisp of these settings: {reason}") from error
 
     @classmethod
@@ -136,31 +139,12 @@ class POSISP:
             path: The ``.pth`` file; it is read with ``weights_only=True``.
 
         Raises:
-            UserError: The file is missing or holds something else.
+            UserError: The file is missing, damaged or something else.
         """
-        if not Path(path).is_file():
-            raise UserError(f"no checkpoint at '{path}'")
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)["agent_model"]
-            policy, predictor = _split_released(state)
-            agent = cls(linear_input=True, neutral_start=False)
-            agent.build(get_bank("reference"), policy["step_embed.weight"].shape[0] - 1)
-            agent.policy.load_state_dict(policy)
-            agent.predictor.load_state_dict(predictor)
-        except Exception as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"'{path}' is not a released POS-ISP checkpoint: {reason}") from error
+        policy, predictor = read_released(path)
+        bank = get_bank("reference")
+        agent = cls(linear_input=True, neutral_start=False)
+        agent.build(bank, longest(policy, otherwise=bank.num_modules))
+        fill(agent.policy, policy, path)
+        fill(agent.predictor, predictor, path)
         return agent
-
-
-def _split_released(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """State dicts of our two networks from the released one."""
-    policy, predictor = {}, {}
-    for key, value in state.items():
-        net, _, rest = key.partition(".")
-        layer, _, kind = rest.rpartition(".")
-        if net == "action_agent":
-            policy[rest.replace("step2film.0", "film")] = value
-        else:
-            predictor[f"{_RELEASED_PREDICTOR[layer]}.{kind}"] = value
-    return policy, predictor

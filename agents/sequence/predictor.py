@@ -66,14 +66,14 @@ class ParameterPredictor(nn.Module):
         """The parameters before they are squashed into [0, 1].
 
         Args:
-            images: Linear RGB, (B, 3, H, W) of any size.
+            images: Linear RGB, (B, 3, H, W) of any size and floating-point type.
             sequences: (M, L) tokens; read only by a conditioned predictor.
             rows: The image that each sequence is for, (M,) int64.
 
         Returns:
             (M, P), unbounded.
         """
-        x = F.adaptive_avg_pool2d(images, _INPUT_SIZE)
+        x = F.adaptive_avg_pool2d(images.to(self.out.weight.dtype), _INPUT_SIZE)
         if not self.linear_input:
             x = x.clamp_min(1e-6) ** (1 / 2.2)
         for conv in self.convs:

@@ -87,10 +87,18 @@ class LearnerSettings:
         for name in ("width", "batch_size", "sequences_per_image", "epochs", "params_updates"):
             if getattr(self, name) < 1:
                 raise UserError(f"posisp: {name} must be at least 1, not {getattr(self, name)}")
+        for name in ("clip", "max_grad_norm", "start_temperature", "end_temperature", "half_life"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"posisp: {name} must be greater than 0, not {getattr(self, name)}")
+        for name in ("sequence_lr", "params_lr", "kl", "reference_every", "entropy_bonus", "score_penalty"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UserError(f"posisp: {name} must be finite and at least 0, not {getattr(self, name)}")
         if self.batch_size % self.sequences_per_image:
             raise UserError(f"batch_size {self.batch_size} is no multiple of {self.sequences_per_image} per image")
         if (self.baseline == "image" or self.normalise) and self.sequences_per_image < 2:
             raise UserError("baseline 'image' and 'normalise' need sequences_per_image of at least 2")
+        if self.baseline == "batch" and self.batch_size < 2:
+            raise UserError("baseline 'batch' needs batch_size of at least 2")
         if self.algorithm == "reinforce" and self.epochs > 1:
             raise UserError("REINFORCE learns once from each batch; for more epochs choose algorithm ppo or grpo")
         if self.algorithm == "grpo" and not (self.baseline == "image" and self.normalise):

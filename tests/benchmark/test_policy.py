@@ -6,7 +6,7 @@ import torch
 from rich.console import Console
 
 from agents import POSISP
-from agents.sequence.posisp import _RELEASED_PREDICTOR
+from agents.sequence.released import PREDICTOR_LAYERS
 from isp_gym.benchmark.compare import compare
 from isp_gym.benchmark.config import CompareConfig, SceneCounts
 from isp_gym.benchmark.evaluate_policy import evaluate_policy, settings_for
@@ -73,7 +73,7 @@ class TestTestCurve:
 
 def to_released(agent):
     """The names of the authors' release."""
-    names = {ours: theirs for theirs, ours in _RELEASED_PREDICTOR.items()}
+    names = {ours: theirs for theirs, ours in PREDICTOR_LAYERS.items()}
     state = {f"action_agent.{k.replace('film', 'step2film.0')}": v for k, v in agent.policy.state_dict().items()}
     for key, value in agent.predictor.state_dict().items():
         layer, _, kind = key.rpartition(".")

@@ -1,5 +1,7 @@
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agents.algorithms import clipped_loss, kl_estimate, reinforce_loss
 
@@ -35,3 +37,9 @@ class TestKL:
         estimate = kl_estimate(p.log()[draws], q.log()[draws])
         assert estimate.item() == pytest.approx(exact.item(), abs=0.02)
         assert kl_estimate(p.log(), p.log()) == 0
+
+    @given(st.lists(st.floats(-20, 0), min_size=1, max_size=4), st.floats(-1e-3, 1e-3))
+    def test_is_never_negative_however_close_the_two(self, log_probs, shift):
+        now = torch.tensor(log_probs)
+        assert kl_estimate(now, now + shift) >= 0
+        assert kl_estimate(now, now.flip(0)) >= 0

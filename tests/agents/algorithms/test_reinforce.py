@@ -1,7 +1,13 @@
+from itertools import product
+
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from agents.algorithms import advantages, reinforce_loss
+
+numbers = st.floats(-5, 5)
 
 
 class TestAdvantages:
@@ -21,6 +27,24 @@ class TestAdvantages:
         shifted = self.rewards + torch.tensor([[100.0], [-50.0]])
         torch.testing.assert_close(advantages(shifted, "image"), advantages(self.rewards, "image"))
 
+    def test_a_lone_sequence_is_neither_better_nor_worse(self):
+        assert advantages(torch.tensor([[3.0]]), "batch").tolist() == [[0.0]]
+
+    def test_normalised_they_do_not_depend_on_scale(self):
+        scaled = self.rewards * torch.tensor([[100.0], [0.01]])
+        expected = advantages(self.rewards, "image", normalise=True)
+        torch.testing.assert_close(advantages(scaled, "image", normalise=True), expected, atol=1e-3, rtol=0)
+
+    @given(st.lists(numbers, min_size=2, max_size=6))
+    def test_normalised_on_an_image_they_are_those_of_grpo_up_to_a_factor(self, rewards):
+        row = torch.tensor([rewards], dtype=torch.float64)
+        grpo = (row - row.mean()) / (row.std() + 1e-6)
+        factor = len(rewards) / (len(rewards) - 1)
+        torch.testing.assert_close(advantages(row, "image", normalise=True), grpo * factor)
+
+    def test_nothing_to_learn_where_all_earn_the_same(self):
+        assert not advantages(torch.full((2, 4), 0.3), "image", normalise=True).abs().max() > 1e-6
+
 
 class TestReinforceLoss:
     def test_each_sequence_is_paid_its_own_reward(self):
@@ -33,10 +57,20 @@ class TestReinforceLoss:
         with pytest.raises(ValueError, match=r"\(4,\).*\(4, 1\)"):
             reinforce_loss(torch.zeros(4), torch.zeros(4, 1))
 
-    def test_gradient_is_that_of_the_expected_reward(self):
-        logits = torch.tensor([0.3, -0.2, 0.5], dtype=torch.float64, requires_grad=True)
-        rewards = torch.tensor([1.0, 2.0, 4.0], dtype=torch.float64)
-        (exact,) = torch.autograd.grad(-(logits.softmax(0) * rewards).sum(), logits)
-        choices = torch.multinomial(logits.detach().softmax(0), 200_000, replacement=True)
-        reinforce_loss(logits.log_softmax(0)[choices], rewards[choices]).backward()
-        torch.testing.assert_close(logits.grad, exact, atol=0.02, rtol=0)
+    @settings(max_examples=10)
+    @given(st.lists(numbers, min_size=3, max_size=3), st.lists(numbers, min_size=6, max_size=6))
+    @pytest.mark.parametrize(
+        ("baseline", "images", "group"), [("none", 1, 1), ("batch", 2, 1), ("image", 1, 3), ("image", 2, 2)]
+    )
+    def test_expected_gradient_is_that_of_the_expected_reward(self, baseline, images, group, logits, rewards):
+        """No sampling: all batches that three actions can make, each with its probability."""
+        logits = torch.tensor(logits, dtype=torch.float64, requires_grad=True)
+        rewards = torch.tensor(rewards, dtype=torch.float64).reshape(2, 3)[:images]
+        (exact,) = torch.autograd.grad(-(logits.softmax(0) * rewards).sum(1).mean(), logits)
+        log_p, total = logits.log_softmax(0), 0.0
+        for batch in product(range(3), repeat=images * group):
+            actions = torch.tensor(batch)
+            gain = advantages(rewards.gather(1, actions.reshape(images, group)), baseline).flatten()
+            probability = log_p.detach()[actions].sum().exp()
+            total = total + probability * reinforce_loss(log_p[actions], gain)
+        torch.testing.assert_close(torch.autograd.grad(total, logits)[0], exact, atol=1e-9, rtol=1e-6)

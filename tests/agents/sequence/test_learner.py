@@ -60,10 +60,11 @@ class TestSequenceLearner:
         entropies = [learn(40, entropy_bonus=bonus).policy.sample(256).entropies.mean() for bonus in (0.0, 1.0)]
         assert entropies[1] > entropies[0] + 0.3
 
-    def test_all_sequences_empty(self):
-        learner = SequenceLearner(GRUPolicy(3, 3), LearnerSettings())
+    @pytest.mark.parametrize("options", ALGORITHMS.values(), ids=ALGORITHMS)
+    def test_all_sequences_empty(self, options):
+        learner = SequenceLearner(GRUPolicy(3, 3), LearnerSettings(**options))
         sampled = learner.policy.evaluate(torch.full((8, 3), 3))
-        learner.update(sampled, torch.zeros(2, 4), 0.5)
+        learner.update(sampled, torch.zeros(8, 1).reshape(-1, learner.settings.sequences_per_image), 0.5)
         assert all(p.isfinite().all() for p in learner.policy.parameters())
 
 
@@ -108,6 +109,15 @@ class TestSettings:
             ({"sequences_per_image": 1}, "at least 2"),
             ({"batch_size": 6}, "no multiple"),
             ({"width": 0}, "width must be at least 1"),
+            ({"half_life": 0}, "half_life must be greater than 0"),
+            ({"start_temperature": float("nan")}, "start_temperature must be greater than 0"),
+            ({"max_grad_norm": -1.0}, "max_grad_norm must be greater than 0"),
+            ({"params_lr": -1e-3}, "params_lr must be finite and at least 0"),
+            ({"sequence_lr": float("inf")}, "sequence_lr must be finite and at least 0"),
+            (
+                {"baseline": "batch", "batch_size": 1, "sequences_per_image": 1, "normalise": False},
+                "batch_size of at least 2",
+            ),
         ],
     )
     def test_faults_are_named(self, options, message):

@@ -3,7 +3,9 @@ from itertools import permutations
 import pytest
 import torch
 
+from agents.algorithms import reinforce_loss
 from agents.sequence.gru import GRUPolicy
+from agents.sequence.settings import POLICIES
 
 
 def every_sequence(modules: int, length: int) -> torch.Tensor:
@@ -12,17 +14,38 @@ def every_sequence(modules: int, length: int) -> torch.Tensor:
     return torch.tensor(rows)
 
 
-class TestGRUPolicy:
+@pytest.mark.parametrize("kind", POLICIES)
+class TestEveryPolicy:
+    def make(self, kind, modules, length):
+        policy = POLICIES[kind](modules, length)
+        for parameter in policy.parameters():
+            torch.nn.init.normal_(parameter, std=0.5)
+        return policy
+
     @pytest.mark.parametrize("temperature", [0.2, 1.0, 2.5])
-    def test_probabilities_of_all_sequences_sum_to_one(self, temperature):
-        policy = GRUPolicy(3, 3)
-        log_probs = policy.evaluate(every_sequence(3, 3), temperature).log_probs
-        assert log_probs.exp().sum().item() == pytest.approx(1.0, abs=1e-5)
+    @pytest.mark.parametrize(("modules", "length"), [(3, 3), (4, 2), (3, 1), (1, 1), (2, 4)])
+    def test_probabilities_of_all_sequences_sum_to_one(self, kind, modules, length, temperature):
+        policy = self.make(kind, modules, length)
+        rows = every_sequence(modules, min(length, modules))
+        rows = torch.nn.functional.pad(rows, (0, length - rows.shape[1]), value=modules)
+        assert policy.evaluate(rows, temperature).log_probs.exp().sum().item() == pytest.approx(1.0, abs=1e-5)
 
-    def test_probabilities_sum_to_one_when_length_is_cut(self):
-        policy = GRUPolicy(4, 2)
-        assert policy.evaluate(every_sequence(4, 2)).log_probs.exp().sum().item() == pytest.approx(1.0, abs=1e-5)
+    def test_sampled_gradient_is_that_of_the_expected_reward(self, kind):
+        policy, rows = self.make(kind, 2, 2), every_sequence(2, 2)
 
+        def reward(sequences):
+            return sequences[:, 0] - 2.0 * sequences[:, 1]
+
+        weights = list(policy.parameters())
+        expected = -(policy.evaluate(rows, 0.7).log_probs.exp() * reward(rows)).sum()
+        sampled = policy.sample(20_000, 0.7)
+        found = reinforce_loss(sampled.log_probs, reward(sampled.sequences))
+        exact, estimate = (torch.autograd.grad(loss, weights) for loss in (expected, found))
+        torch.testing.assert_close(estimate, exact, atol=0.05, rtol=0)
+        assert max(gradient.abs().max() for gradient in exact) > 0.3
+
+
+class TestGRUPolicy:
     def test_samples_use_each_module_once_and_stay_ended(self):
         sequences = GRUPolicy(5, 5).sample(200, temperature=2.0).sequences
         assert sequences.shape == (200, 5)

@@ -3,12 +3,10 @@ import torch
 
 from agents import POSISP
 from agents.sequence.learner import learn
-from agents.sequence.posisp import _RELEASED_PREDICTOR
 from isp_gym.benchmark import Training
 from isp_gym.budget import Budget
 from isp_gym.envs.setting import Setting
 from isp_gym.errors import UserError
-from isp_gym.modules import get_bank
 
 SMALL = Setting(num_scenes=8, image_size=16, modules=("exposure", "gamma", "desaturation"))
 
@@ -80,39 +78,3 @@ class TestOptions:
         settings = POSISP().settings
         assert settings.temperature(0.0) == pytest.approx(2.5)
         assert settings.temperature(settings.half_life) == pytest.approx((2.5 + 0.2) / 2)
-
-
-class TestReleased:
-    def save(self, path) -> POSISP:
-        agent = POSISP(linear_input=True, neutral_start=False)
-        agent.build(get_bank("reference"), 10)
-        names = {ours: theirs for theirs, ours in _RELEASED_PREDICTOR.items()}
-        state = {f"action_agent.{k.replace('film', 'step2film.0')}": v for k, v in agent.policy.state_dict().items()}
-        for key, value in agent.predictor.state_dict().items():
-            layer, _, kind = key.rpartition(".")
-            state[f"param_net.{names[layer]}.{kind}"] = value
-        torch.save({"iter": 15000, "agent_model": state}, path)
-        return agent
-
-    def test_checkpoint_round_trip(self, tmp_path):
-        saved = self.save(tmp_path / "policy.pth")
-        loaded = POSISP.from_released(tmp_path / "policy.pth")
-        images = torch.rand(2, 3, 64, 64)
-        assert torch.equal(loaded.sequence, saved.sequence)
-        assert torch.equal(loaded.predict_params(images), saved.predict_params(images))
-        assert loaded.enhance(images).shape == images.shape
-
-    def test_missing_file(self, tmp_path):
-        with pytest.raises(UserError, match="no checkpoint at"):
-            POSISP.from_released(tmp_path / "none.pth")
-
-    @pytest.mark.parametrize("content", [{"weights": 1}, {"agent_model": {"action_agent.x": torch.zeros(1)}}])
-    def test_other_content(self, tmp_path, content):
-        torch.save(content, tmp_path / "other.pth")
-        with pytest.raises(UserError, match="is not a released POS-ISP checkpoint"):
-            POSISP.from_released(tmp_path / "other.pth")
-
-    def test_not_a_torch_file(self, tmp_path):
-        (tmp_path / "text.pth").write_text("hello")
-        with pytest.raises(UserError, match="is not a released POS-ISP checkpoint"):
-            POSISP.from_released(tmp_path / "text.pth")
