@@ -71,8 +71,9 @@ class Spotter(nn.Module):
         x4 = self.down4(self.stem((images - 0.5) * 4))
         x8 = self.down8(x4)
         x8 = x8 + F.interpolate(self.lateral(self.down16(x8)), scale_factor=2.0)
-        prototypes = self.prototypes(x4 + F.interpolate(self.fine(x8), scale_factor=2.0))
-        rows = self.heads(self.tower(x8)).flatten(2).transpose(1, 2)
+        # In single precision from here on, also where training runs the layers in half.
+        prototypes = self.prototypes(x4 + F.interpolate(self.fine(x8), scale_factor=2.0)).float()
+        rows = self.heads(self.tower(x8)).float().flatten(2).transpose(1, 2)
         objectness, classes, sides, coefficients = rows.split([1, self.num_classes, 4, self.num_prototypes], dim=2)
         points = _points(x8)
         reach = STRIDE * sides.clamp(max=6).exp()
