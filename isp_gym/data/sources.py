@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterable
 from functools import lru_cache
+from typing import Any
 
 from isp_gym.data.coco import CocoFolder
 from isp_gym.data.fivek import EXPERTS, FiveK
@@ -82,6 +84,24 @@ def check_data(data: str) -> None:
     """Raise ``UserError`` if ``data`` is no data spec, or its files are missing or too few; decodes no image."""
     source, argument = _find(data)
     source.check(argument)
+
+
+def data_card(sets: Iterable[SceneSet]) -> dict[str, Any]:
+    """What scenes were made from, for the record.
+
+    Args:
+        sets: Scenes of one data spec; one set a split.
+
+    Returns:
+        ``spec``, ``licence``, ``reference``, ``version``, and ``checksums``: of each split the SHA-256 of its scenes'
+        names, annotations and files (see :func:`isp_gym.data.checksum.file_digest`), the same on every machine.
+    """
+    by_split = {scenes.split: scenes for scenes in sets}
+    (spec,) = {scenes.data for scenes in by_split.values()}
+    source, argument = _find(spec)
+    checksums = {split: source.checksum(argument, split, scenes.photos) for split, scenes in by_split.items()}
+    terms = {key: value for key, value in source.describe().items() if key in ("licence", "reference", "version")}
+    return {"spec": spec, **terms, "checksums": checksums}
 
 
 @lru_cache(maxsize=16)

@@ -22,6 +22,11 @@ def ramp(height, width):
     return np.repeat(np.linspace(0.1, 0.9, width)[None, :, None], height, 0).repeat(3, 2)
 
 
+def put_twice(root):
+    (root / "raw/Nikon").mkdir()
+    (root / "raw/Nikon/a0001.dng").write_bytes((root / "raw/Canon/a0001.dng").read_bytes())
+
+
 @pytest.fixture
 def fivek(tmp_path, monkeypatch, write_dng):
     """The common layout, with a small difference of framing as in the archive."""
@@ -98,6 +103,9 @@ class TestFiveK:
             (lambda root: (root / "testing.json").write_text("{"), r"cannot use .*testing\.json"),
             (lambda root: (root / "testing.json").unlink(), r"cannot use .*testing\.json"),
             (lambda root: (root / "validation.json").write_text("{}"), "no validation photos"),
+            (lambda root: (root / "testing.json").write_text('["a0001"]'), "in two splits, train and test"),
+            (lambda root: (root / "testing.json").write_text('["a0005", "a0005"]'), "lists a0005 2 times"),
+            (lambda root: put_twice(root), r"Canon/a0001\.dng and .*Nikon/a0001\.dng have the same name"),
             (lambda root: (root / "raw").rename(root / "RAW"), r"holds no inputs; expected raw/CAMERA/NAME\.dng"),
             (lambda root: (root / "processed").rename(root / "x"), "no TIFF files of Expert C; expected"),
         ],
@@ -120,6 +128,16 @@ class TestFiveK:
             load_scenes(f"fivek:{fivek}", "train", 9, 16)
         with pytest.warns(UserWarning, match=f"skipped 1 of 3 train files; the first: .*{message}"):
             assert len(load_scenes(f"fivek:{fivek}", "train", 9, 16, on_error="skip")) == 2
+
+    @pytest.mark.parametrize("file", ["raw/Canon/a0003.dng", "processed/tiff16_c/a0003.tif"])
+    def test_a_truncated_half_of_a_pair(self, fivek, file):
+        data = (fivek / file).read_bytes()
+        (fivek / file).write_bytes(data[: len(data) // 2])
+        scenes = load_scenes(f"fivek:{fivek}", "train", 9, 16)
+        with pytest.raises(UserError, match=rf"cannot use .*{file}: it is truncated"):
+            scenes.batch(range(3))
+        with pytest.warns(UserWarning, match=rf"skipped 1 of 3 train files; the first: .*{file}"):
+            assert load_scenes(f"fivek:{fivek}", "train", 9, 16, on_error="skip").photos == ("a0001", "a0004")
 
     def test_a_target_of_another_photo(self, fivek):
         tifffile.imwrite(fivek / "processed/tiff16_c/a0005.tif", np.zeros((94, 62, 3), np.uint16), photometric="rgb")
