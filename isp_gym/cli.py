@@ -64,7 +64,7 @@ def evaluate(
         str, typer.Option(help="A run's folder, the name of an agent (input, camera, random, ...), or posisp:FILE.pth.")
     ],
     task: Annotated[str | None, typer.Option(help="Downstream task; that of the run, or enhancement.")] = None,
-    data: Annotated[str | None, typer.Option(help="Data source; that of the run, or skimage.")] = None,
+    data: Annotated[str | None, typer.Option(help="Data source; that of the run, or what suits the task.")] = None,
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
     config: Annotated[Path | None, typer.Option(help="Take all settings from this YAML file of a comparison.")] = None,
     overrides: Annotated[

@@ -17,9 +17,10 @@ from rich.console import Console
 import isp_gym
 from isp_gym.benchmark.config import CompareConfig
 from isp_gym.benchmark.jobs import run_all
-from isp_gym.benchmark.report import write_report
+from isp_gym.benchmark.report import BRIGHTER, write_report
 from isp_gym.benchmark.run import write_png
 from isp_gym.data import SPLITS
+from isp_gym.envs.setting import Setting
 from isp_gym.errors import UserError
 
 MARK = "results.json"
@@ -49,7 +50,7 @@ def compare(
     console = console or Console()
     _check_out(out)
     for split in SPLITS:
-        config.setting(split).load_scenes()  # an unreadable image is found now, not in the middle of the work
+        _try(config.setting(split))
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:
@@ -72,6 +73,13 @@ def compare(
     return results
 
 
+@torch.no_grad()
+def _try(setting: Setting) -> None:
+    """Judge a scene: an unreadable image, or data that does not suit the task, is found now, not in the middle."""
+    batch = setting.load_scenes().batch([0])
+    setting.make_task().loss(batch.images, batch)
+
+
 def _check_out(out: Path) -> None:
     if out.exists() and not (out / MARK).is_file() and (not out.is_dir() or any(out.iterdir())):
         raise UserError(f"'{out}' exists and holds no results of isp-gym; choose another --out")
@@ -90,15 +98,16 @@ def _publish(partial: Path, out: Path, console: Console) -> None:
 
 
 def _save_references(config: CompareConfig, partial: Path) -> None:
-    """Input and target of the test scenes that the report shows."""
-    scenes = config.setting("test").load_scenes()
+    """Input and target of the test scenes that the report shows, with what the task should find and what it finds."""
+    setting = config.setting("test")
+    scenes, task = setting.load_scenes(), setting.make_task()
     folder = partial / "scenes"
     folder.mkdir()
     for i in range(min(config.pictures, len(scenes))):
-        write_png(folder / f"test-{i}-input.png", scenes[i].image)
-        target = scenes[i].target
-        if target is not None:
-            write_png(folder / f"test-{i}-target.png", target)
+        scene = scenes.batch([i])
+        write_png(folder / f"test-{i}-input.png", task.draw_truth(scene.images * BRIGHTER, scene)[0])
+        if scene.targets is not None:
+            write_png(folder / f"test-{i}-target.png", task.draw_found(scene.targets)[0])
 
 
 def _machine() -> dict[str, Any]:

@@ -12,6 +12,7 @@ from isp_gym.benchmark.oracle_file import load_oracle
 from isp_gym.config import read_yaml, typed
 from isp_gym.envs.setting import Setting
 from isp_gym.errors import UserError
+from isp_gym.tasks import default_data
 
 
 @dataclass
@@ -60,7 +61,7 @@ class CompareConfig:
             ``package.module:Class`` where it is not the name itself.
     """
 
-    data: str = "skimage"
+    data: str = ""
     scenes: SceneCounts = field(default_factory=SceneCounts)
     image_size: int = 64
     scene_seed: int = 0
@@ -79,6 +80,9 @@ class CompareConfig:
     pictures: int = 6
     oracle: OracleSettings = field(default_factory=OracleSettings)
     agents: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.data = self.data or default_data(self.task)
 
     def setting(self, split: str) -> Setting:
         """The setting over one split."""

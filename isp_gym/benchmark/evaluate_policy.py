@@ -19,6 +19,8 @@ def settings_for(
 ) -> CompareConfig:
     """What to evaluate on: a config file's settings, else the run's own, else the defaults; then the changes.
 
+    Of the defaults, the data is what suits the task.
+
     Raises:
         UserError: Naming the first fault.
     """
@@ -26,8 +28,8 @@ def settings_for(
     if file is not None:
         config = read_config(file, [*overrides, *changes])
     else:
-        own = load_config_of(Path(policy)) if Path(policy).is_dir() else CompareConfig()
-        config = with_overrides(own, [*overrides, *changes], "config key")
+        own, first = (load_config_of(Path(policy)), []) if Path(policy).is_dir() else (CompareConfig(), ["data=''"])
+        config = with_overrides(own, [*first, *overrides, *changes], "config key")
     config.check_setting()
     return config
 

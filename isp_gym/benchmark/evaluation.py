@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -48,7 +49,8 @@ def evaluate(agent: Any, scenes: SceneSet, bank: Bank, task: Task, keep: int = 0
         keep: How many of the processed images to keep.
 
     Raises:
-        UserError: The agent returned something of the wrong shape, or numbers that are not finite.
+        UserError: The agent returned something of the wrong shape, or numbers that are not finite; or a metric is not
+            defined on these scenes.
     """
     meter, parts = task.meter(), []
     kept: list[Tensor] = []
@@ -59,11 +61,22 @@ def evaluate(agent: Any, scenes: SceneSet, bank: Bank, task: Task, keep: int = 0
     listed = parts[0][1] is not None
     return Evaluation(
         torch.cat(kept),
-        meter.result(),
+        _defined(meter.result(), scenes),
         {name: torch.cat([part[0][name] for part in parts]) for name in parts[0][0]},
         torch.cat([part[1] for part in parts]) if listed else None,
         torch.cat([part[2] for part in parts]) if listed else None,
     )
+
+
+def _defined(metrics: dict[str, float], scenes: SceneSet) -> dict[str, float]:
+    """The metrics; ``UserError`` if one is NaN, which tables cannot rank by and JSON cannot hold."""
+    for name, value in metrics.items():
+        if math.isnan(value):
+            raise UserError(
+                f"{name} is not defined on the {len(scenes)} {scenes.split} scenes of data={scenes.data}: there is "
+                f"nothing in them to be measured; take more (scenes.{scenes.split}=N) or other data"
+            )
+    return metrics
 
 
 def _batches(scenes: SceneSet) -> Iterator[SceneBatch]:

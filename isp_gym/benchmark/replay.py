@@ -51,17 +51,17 @@ def replay_file(path: Path) -> list[dict[str, Any]]:
 
 
 def _replay_row(row: dict[str, Any], setting: Setting) -> dict[str, Any]:
-    scenes, bank, meter = setting.load_scenes(), setting.make_bank(), setting.make_task().meter()
+    scenes, bank, task = setting.load_scenes(), setting.make_bank(), setting.make_task()
+    meter = task.meter()
     for start in range(0, len(row["scenes"]), _CHUNK):
         recorded = row["scenes"][start : start + _CHUNK]
         batch = scenes.batch([scenes.index(scene["scene"]) for scene in recorded])
         sequences = _tokens([scene["sequence"] for scene in recorded], bank, setting.length)
         params = torch.tensor([scene["params"] for scene in recorded])
         meter.add(bank(batch.images, sequences.to(batch.images.device), params.to(batch.images)), batch)
-    now = meter.result()
-    name = next(iter(now))
-    difference = max(abs(now[key] - value) for key, value in row["metrics"].items())
-    return {"what": f"{row['agent']} seed {row['seed']}", **_both(name, row["metrics"][name], now[name], difference)}
+    then, now, score = row["metrics"], meter.result(), task.score
+    difference = max(abs(now[key] - value) for key, value in then.items())
+    return {"what": f"{row['agent']} seed {row['seed']}", **_both(score, then[score], now[score], difference)}
 
 
 def _replay_oracle(content: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -13,9 +13,13 @@ from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
-from isp_gym.benchmark.table import METRIC_TITLES, headings, summarise
+from isp_gym.benchmark.table import METRIC_TITLES, digits_of, headings, summarise
 from isp_gym.tasks import get_task
 
+BRIGHTER = 8
+"""How much brighter than they are the report shows inputs, which are dark and linear."""
+
+_LARGE = 200  # pictures of so many pixels have something to be read in them
 _DIAGNOSTICS = {
     "entropy": "entropy of the sequence, nats",
     "p_greedy": "probability of the final (greedy) sequence",
@@ -27,7 +31,7 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#
 def write_report(results: dict[str, Any], folder: Path) -> None:
     """Write ``folder/report.html`` from the results and the pictures in ``folder``."""
     rows, config = results["rows"], results["config"]
-    score = get_task(config["task"], config["task_options"]).score
+    task = get_task(config["task"], config["task_options"])
     lines = summarise(rows)
     template = Environment(loader=PackageLoader("isp_gym.benchmark", "."), autoescape=True).get_template(
         "report.html.j2"
@@ -37,9 +41,10 @@ def write_report(results: dict[str, Any], folder: Path) -> None:
         config_yaml=OmegaConf.to_yaml(config),
         headings=headings(lines),
         lines=lines,
-        best=max(lines, key=lambda line: line.metrics[score].mean).agent,
-        curves=_curves(rows, score),
-        gallery=_gallery(rows, config, folder, score),
+        best=max(lines, key=lambda line: line.metrics[task.score].mean).agent,
+        curves=_curves(rows, task.score),
+        gallery=_gallery(rows, config, folder, task.score),
+        found=task.takes_network,
         pipelines=[_pipelines(row) for row in rows if "words" in row["scenes"][0]],
     )
     (folder / "report.html").write_text(page, encoding="utf-8")
@@ -93,22 +98,24 @@ def _gallery(rows: Sequence[dict[str, Any]], config: dict[str, Any], folder: Pat
     shown = [row for row in rows if row["seed"] == config["seeds"][0]]
     gallery = []
     for i, scene in enumerate(rows[0]["scenes"][: config["pictures"]]):
-        source = _inline(folder / "scenes" / f"test-{i}-input.png")
-        pictures: list[dict[str, Any]] = [{"title": "input, 8x brighter", "src": source, "brighten": True}]
+        pictures = [_picture(folder / "scenes" / f"test-{i}-input.png", f"input, {BRIGHTER}x brighter")]
         for row in shown:
-            picture = folder / "runs" / row["agent"] / f"seed-{row['seed']}" / f"test-{i}.png"
             value = row["scenes"][i].get(score)
-            note = "" if value is None else f"{value:.2f}"
-            pictures.append({"title": row["agent"], "src": _inline(picture), "note": note})
+            note = "" if value is None else f": {value:.{digits_of(score)}f}"
+            own = folder / "runs" / row["agent"] / f"seed-{row['seed']}"
+            pictures.append(_picture(own / f"test-{i}.png", row["agent"] + note))
         target = folder / "scenes" / f"test-{i}-target.png"
         if target.exists():
-            pictures.append({"title": "target", "src": _inline(target)})
+            pictures.append(_picture(target, "target"))
         gallery.append({"scene": scene["scene"], "pictures": pictures})
     return gallery
 
 
-def _inline(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+def _picture(path: Path, title: str) -> dict[str, Any]:
+    png = path.read_bytes()
+    width = int.from_bytes(png[16:20], "big")  # its place in every PNG
+    source = "data:image/png;base64," + base64.b64encode(png).decode()
+    return {"title": title, "src": source, "large": width >= _LARGE}
 
 
 def _pipelines(row: dict[str, Any]) -> dict[str, Any]:

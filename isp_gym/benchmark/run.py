@@ -119,7 +119,7 @@ def run(config: CompareConfig, name: str, seed: int, folder: Path, on_progress: 
         "train_scenes_read": list(training.scenes.read),
         "scenes": scene_rows(result, test.ids, training.bank),
     }
-    _save(folder, row, result.outputs)
+    _save(folder, row, [curve.task.draw_found(output[None])[0] for output in result.outputs])
     _save_agent(folder, agent, config, name)
     return row
 
@@ -174,10 +174,10 @@ def _numbers(per_scene: dict[str, Tensor], i: int) -> dict[str, float]:
     return {name: float(values[i]) for name, values in per_scene.items() if not values[i].isnan()}
 
 
-def _save(folder: Path, row: Row, outputs: Tensor) -> None:
+def _save(folder: Path, row: Row, pictures: Sequence[Tensor]) -> None:
     folder.mkdir(parents=True)
     (folder / "row.json").write_text(json.dumps(row, indent=1))
-    for i, image in enumerate(outputs):
+    for i, image in enumerate(pictures):
         write_png(folder / f"test-{i}.png", image)
 
 

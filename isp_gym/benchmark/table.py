@@ -20,7 +20,11 @@ METRIC_TITLES = {
     "mask_map50": "mask mAP.5",
     "mask_map75": "mask mAP.75",
 }
-METRIC_DIGITS = {"psnr": 2, "ssim": 3}
+
+
+def digits_of(metric: str) -> int:
+    """How many digits after the point a metric is shown with; all but PSNR are shares of one."""
+    return 2 if metric == "psnr" else 3
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Line:
 
     def cells(self) -> list[str]:
         """The line as text."""
-        metrics = [spread.text(METRIC_DIGITS.get(name, 3)) for name, spread in self.metrics.items()]
+        metrics = [spread.text(digits_of(name)) for name, spread in self.metrics.items()]
         numbers = [f"{self.task_evaluations:,}", f"{self.seconds:,.0f}", f"{self.controller_parameters:,}"]
         regret = [] if self.regret is None else [f"{100 * self.regret.mean:.2f} %"]
         return [self.agent, *metrics, *numbers, *regret]

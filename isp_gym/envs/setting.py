@@ -14,7 +14,7 @@ from isp_gym.envs.transition import Transition
 from isp_gym.errors import UserError, unknown
 from isp_gym.modules import Bank, get_bank
 from isp_gym.rewards import Objective, TerminalReward
-from isp_gym.tasks import Task, get_task
+from isp_gym.tasks import Task, default_data, get_task
 
 ORDERS = ("free", "typed")
 
@@ -24,7 +24,7 @@ class Setting:
     """The keyword arguments that all environments share; every value can stand in JSON.
 
     Attributes:
-        data: Data source, ``"skimage"`` or ``"folder:PATH"``.
+        data: Data source, e.g. ``"skimage"`` or ``"folder:PATH"``; empty for what suits the task.
         split: ``"train"``, ``"validation"`` or ``"test"``.
         num_scenes: How many scenes of the split there are to draw from.
         image_size: Side of the square images, pixels.
@@ -43,7 +43,7 @@ class Setting:
         device: Torch device on which everything is computed.
     """
 
-    data: str = "skimage"
+    data: str = ""
     split: str = "train"
     num_scenes: int = 128
     image_size: int = 64
@@ -58,6 +58,10 @@ class Setting:
     objective: Mapping[str, float] | None = None
     reward: Mapping[str, float] | None = None
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if not self.data:
+            object.__setattr__(self, "data", default_data(self.task))
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Setting:

@@ -59,9 +59,10 @@ def _draw(image: Tensor, boxes: Tensor, labels: Sequence[int], names: Sequence[s
         for mask, colour in reversed(list(zip(masks, colours, strict=True))):
             inside = _enlarge(mask, factor)
             canvas[inside] = canvas[inside] // 2 + np.array(colour, np.uint8) // 2
-    rows = list(zip((boxes * factor).round().int().tolist(), names, colours, strict=True))
-    for box, name, colour in reversed(rows):
+    rows = list(zip((boxes * factor).round().int().tolist(), names, colours, strict=True))[::-1]
+    for box, _, colour in rows:
         cv2.rectangle(canvas, box[:2], box[2:], colour, 2)
+    for box, name, colour in rows:
         _write(canvas, name, box[0], box[1], colour)
     return torch.from_numpy(canvas).permute(2, 0, 1).float() / 255
 

@@ -1,3 +1,5 @@
+from dataclasses import asdict
+
 import pytest
 
 from isp_gym.benchmark.config import load_config
@@ -18,6 +20,20 @@ def test_defaults_overrides_and_seeds(tmp_path):
     assert (config.budget, config.scenes.train, config.scenes.test, config.seeds) == (70, 9, 3, [0, 1])
     assert config.agent_spec("camera") == ("camera", {"target_mean": 0.2})
     assert config.setting("test").num_scenes == 3
+
+
+@pytest.mark.parametrize(
+    ("overrides", "data"),
+    [
+        ([], "skimage"),
+        (["task=detection"], "synthetic"),
+        (["task=segmentation:some/network"], "synthetic"),
+        (["task=detection", "data=skimage"], "skimage"),
+    ],
+)
+def test_data_is_by_default_what_suits_the_task(tmp_path, overrides, data):
+    config = load_config(write(tmp_path, MINIMAL), overrides)
+    assert config.data == config.setting("train").data == asdict(config)["data"] == data
 
 
 def test_one_agent_twice_under_two_names(tmp_path):

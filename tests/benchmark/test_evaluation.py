@@ -65,6 +65,19 @@ def test_an_agent_cannot_change_its_inputs():
     assert torch.equal(SCENES.images, before)
 
 
+def test_a_metric_that_is_not_defined_is_named():
+    class Nowhere(type(TASK)):
+        def meter(self):
+            meter = super().meter()
+            meter.measure = lambda images, scenes: {"psnr": torch.full((len(images),), torch.nan)}
+            return meter
+
+    with pytest.raises(
+        UserError, match=r"psnr is not defined on the 40 validation scenes of data=skimage.*scenes\.valid"
+    ):
+        evaluate(Enhance(lambda images: images), SCENES, BANK, Nowhere())
+
+
 @pytest.mark.parametrize(
     ("function", "message"),
     [

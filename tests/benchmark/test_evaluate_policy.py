@@ -1,0 +1,24 @@
+"""Which scenes a policy is evaluated on."""
+
+import pytest
+
+from isp_gym.benchmark.evaluate_policy import settings_for
+
+
+@pytest.mark.parametrize(
+    ("overrides", "task", "data", "expected"),
+    [
+        ([], None, None, "skimage"),
+        ([], "detection", None, "synthetic"),
+        (["task=detection"], None, None, "synthetic"),
+        (["data=skimage"], "detection", None, "skimage"),
+        ([], "enhancement", "synthetic", "synthetic"),
+    ],
+)
+def test_data_is_by_default_what_suits_the_task(overrides, task, data, expected):
+    assert settings_for("camera", None, overrides, task, data).data == expected
+
+
+def test_a_file_that_names_no_data(tmp_path):
+    (tmp_path / "c.yaml").write_text("agents: {input: {}}")
+    assert settings_for("camera", tmp_path / "c.yaml", [], "segmentation", None).data == "synthetic"
