@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor, nn
+
 from isp_gym.errors import UserError
 
 
-def load(spec: str, known: Mapping[str, Any], device: str) -> tuple[Any, Any]:
+def load(spec: str, known: Sequence[str], device: str) -> tuple[Any, Any]:
     """Load a frozen model and its image processor.
 
     Args:
@@ -29,12 +31,21 @@ def load(spec: str, known: Mapping[str, Any], device: str) -> tuple[Any, Any]:
     """
     transformers = _transformers()
     source = _source(spec)
-    with _quiet(transformers):
+    with _quiet(transformers, source):
         model_class = _model_class(transformers, spec, source, known)
         processor = _processor(transformers, spec, source)
         model, report = _weights(model_class, spec, source)
     _check_weights(spec, report)
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.register_forward_hook(_contiguous_gradient)
     return model.float().to(device).eval().requires_grad_(False), processor
+
+
+def _contiguous_gradient(layer: nn.Module, inputs: Any, output: Tensor) -> None:
+    """On the CPU, torch 2.13 misreads the gradient of a batch of one that comes in other strides, as RT-DETR's does."""
+    if output.requires_grad:
+        output.register_hook(Tensor.contiguous)
 
 
 def _transformers() -> Any:
@@ -64,12 +75,13 @@ def _source(spec: str) -> str:
 
 
 @contextmanager
-def _quiet(transformers: Any) -> Iterator[None]:
-    """No progress bars and reports of transformers: what matters in them is raised or warned of here."""
+def _quiet(transformers: Any, source: str) -> Iterator[None]:
+    """No reports of transformers: what matters in them is raised or warned of here. A download shows its progress."""
     log = transformers.utils.logging
-    level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
+    level, bars = log.get_verbosity(), log.is_progress_bar_enabled() and Path(source).is_dir()
     log.set_verbosity_error()
-    log.disable_progress_bar()
+    if bars:
+        log.disable_progress_bar()
     try:
         yield
     finally:
@@ -78,25 +90,26 @@ def _quiet(transformers: Any) -> Iterator[None]:
             log.enable_progress_bar()
 
 
-def _model_class(transformers: Any, spec: str, source: str, known: Mapping[str, Any]) -> Any:
+def _model_class(transformers: Any, spec: str, source: str, known: Sequence[str]) -> Any:
     try:
         config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
     except Exception as error:  # a broken file, an unknown kind, no such id, no network: each has its own error
         if Path(source).is_dir():
             raise UserError(
-                f"cannot use {source}/config.json: {_line(error)}; give a folder of save_pretrained or upgrade transformers"
+                f"cannot use {source}/config.json: {_line(error)}; give a folder of save_pretrained, "
+                "or upgrade transformers"
             ) from error
         raise UserError(
             f"cannot load network '{spec}': there is no such folder, and the Hugging Face hub does not give it "
             f"({_line(error)}); check the id and the network, or download the model and give its folder"
         ) from error
-    name = (config.architectures or ["model of no named kind"])[0]
+    if not config.architectures:
+        raise UserError(
+            f"cannot use network '{spec}': its config.json names no architecture; save it by save_pretrained"
+        )
+    name = config.architectures[0]
     if name not in known:
         raise UserError(f"cannot use network '{spec}': it is a {name}, and not one of {', '.join(known)}")
-    if not hasattr(transformers, name):
-        raise UserError(
-            f"cannot load network '{spec}': {name} needs a newer transformers than {transformers.__version__}"
-        )
     return getattr(transformers, name)
 
 
@@ -139,5 +152,6 @@ def _check_weights(spec: str, report: Mapping[str, Any]) -> None:
 
 
 def _line(error: Exception) -> str:
+    """The first sentence of what transformers has to say."""
     lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".;:") if lines else type(error).__name__
+    return lines[0].split(". ")[0].rstrip(".;:") if lines else type(error).__name__

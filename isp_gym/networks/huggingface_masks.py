@@ -13,7 +13,7 @@ from isp_gym.networks.base import Detections
 from isp_gym.networks.huggingface_boxes import MOST, upsample
 
 #: Models with a test each.
-MASK_MODELS = dict.fromkeys(("Mask2FormerForUniversalSegmentation", "MaskFormerForInstanceSegmentation"))
+MASK_MODELS = ("Mask2FormerForUniversalSegmentation", "MaskFormerForInstanceSegmentation")
 
 
 class MaskHead:
@@ -32,11 +32,12 @@ class MaskHead:
 
     def _forward(self, pixels: Tensor) -> Any:
         # MaskFormer finds the logits of its earlier layers in its hidden states, and fails without them.
-        return self._model(pixel_values=pixels, output_hidden_states=True, output_auxiliary_logits=True)
+        with _fixed_random(pixels.device):
+            return self._model(pixel_values=pixels, output_hidden_states=True, output_auxiliary_logits=True)
 
     def _image_losses(self, output: Any, i: int, target: dict[str, Tensor]) -> dict[str, Tensor]:
         layers = [{name: logits[i : i + 1] for name, logits in layer.items()} for layer in output.auxiliary_logits]
-        with _fixed_points(output.class_queries_logits.device):
+        with _fixed_random(output.class_queries_logits.device):
             found = self._model.get_loss_dict(
                 output.masks_queries_logits[i : i + 1],
                 output.class_queries_logits[i : i + 1],
@@ -55,8 +56,8 @@ class MaskHead:
 
 
 @contextmanager
-def _fixed_points(device: torch.device) -> Iterator[None]:
-    """Mask2Former compares masks at random points: take the same ones each time, whatever came before."""
+def _fixed_random(device: torch.device) -> Iterator[None]:
+    """Mask2Former compares masks at random points: take the same ones each time, and leave the generator alone."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(0)
         yield
