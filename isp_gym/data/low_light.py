@@ -29,11 +29,14 @@ class LowLight(RawAnnotatedSource):
 
     argument = "PATH"
     title: str
+    shows = "boxes"
     layout: str
 
     def __init__(self, part: str, name: str) -> None:
         self.part, self.name = part, name
-        self.description = f"{self.title}: {part} RAW with boxes of COCO's classes; the camera's JPEG beside each"
+        self.description = (
+            f"{self.title}: {part} RAW with {self.shows} of COCO's classes; the camera's JPEG beside each"
+        )
 
     def splits(self, argument: str) -> dict[str, list[AnnotatedItem]]:
         """The shots of each split: dark ones first, in the order of the lists.
@@ -149,6 +152,7 @@ class LIS(LowLight):
     """Chen et al., Instance Segmentation in the Dark, IJCV 2023."""
 
     title = "LIS"
+    shows = "boxes and masks"
     licence = "research (see the data set's page)"
     reference = "Chen, Fu, Wei, Zheng and Heide, IJCV 2023"
     layout = (

@@ -98,6 +98,46 @@ class TestLOD:
         with pytest.warns(UserWarning, match=f"skipped 1 of 3 test files; the first: .*{message}"):
             assert len(load_scenes(f"lod:{lod}", "test", 99, 30, on_error="skip")) == 2
 
+    def test_labels_of_adaptive_isp_where_there_is_no_xml(self, lod):
+        (lod / "labels").mkdir()
+        for path in list((lod / "Annotations").iterdir()):
+            (lod / "labels" / f"{path.stem}.txt").write_text("3 0.3 0.35 0.2 0.3\n")
+            path.unlink()
+        objects = load_scenes(f"lod:{lod}", "test", 99, 30)[0].objects
+        assert objects.boxes.tolist() == [pytest.approx([6, 9, 12, 15], abs=1e-4)]
+        assert objects.classes == COCO_CLASSES and objects.labels.tolist() == [coco_class("motorcycle")]
+
+    def test_an_xml_goes_before_labels(self, lod):
+        (lod / "labels").mkdir()
+        (lod / "labels/42.txt").write_text("0 0.5 0.5 1 1\n")
+        assert load_scenes(f"lod:{lod}", "test", 99, 30)[0].objects.labels.tolist() == [coco_class("motorcycle")]
+
+    def test_neither_an_xml_nor_labels(self, lod):
+        (lod / "labels").mkdir()
+        (lod / "Annotations/42.xml").unlink()
+        with pytest.raises(UserError, match=r"there is no .*Annotations/42\.xml"):
+            load_scenes(f"lod:{lod}", "test", 99, 30)
+
+    @pytest.mark.parametrize("place", ["RAW-dark-Annotations", "RAW-dark/Annotations", "Annotations/RAW-dark"])
+    def test_the_second_layout_of_annotations(self, lod, place):
+        raw = next(lod.glob("RAW?[dD]ark")).name
+        folder = lod / place.replace("RAW-dark", raw)
+        folder.mkdir(parents=True)
+        for n in SHOTS["test"]:
+            (folder / f"{n}.xml").write_text(xml("person"))
+        assert load_scenes(f"lod:{lod}", "test", 99, 30)[0].objects.labels.tolist() == [coco_class("person")]
+        assert load_scenes(f"lod-normal:{lod}", "test", 99, 30)[0].objects.labels.tolist() == [coco_class("motorbike")]
+
+    def test_difficult_objects_are_neither_found_nor_missed(self, lod):
+        marked = xml().replace("<bndbox>", "<difficult>1</difficult><bndbox>")
+        (lod / "Annotations/42.xml").write_text(marked)
+        assert load_scenes(f"lod:{lod}", "test", 99, 30)[0].objects.crowd.tolist() == [True]
+
+    def test_a_shot_in_both_lists_is_an_error(self, lod):
+        (lod / "val.txt").write_text("42\n2\n")
+        with pytest.raises(UserError, match=r"2\.png in two splits"):
+            check_data(f"lod:{lod}")
+
     def test_no_objects_is_a_fair_annotation(self, lod):
         (lod / "Annotations/42.xml").write_text(xml(name=""))
         assert len(load_scenes(f"lod:{lod}", "test", 99, 30)[0].objects) == 0
@@ -158,6 +198,26 @@ class TestLIS:
         assert scene.objects.boxes.tolist() == [[6, 9, 12, 15]]
         assert scene.objects.masks.shape == (1, 30, 30) and 30 <= scene.objects.masks.sum() <= 49
         assert scene.camera is not None and scene.target is None
+
+    def test_the_annotations_of_the_jpegs_will_do(self, lis):
+        before = load_scenes(f"lis:{lis}", "test", 99, 30)
+        for path in list((lis / "annotations").iterdir()):
+            text = path.read_text().replace(".png", ".JPG")
+            path.with_name(path.name.replace("png", "JPG")).write_text(text)
+            path.unlink()
+        after = load_scenes(f"lis:{lis}", "test", 99, 30)
+        assert after.ids == before.ids and (after.images == before.images).all()
+
+    def test_traintest_is_not_taken_for_a_split(self, lis):
+        whole = (lis / "annotations/lis_coco_png_train+1.json").read_text()
+        (lis / "annotations/lis_coco_png_traintest+1.json").write_text(whole)
+        assert len(load_scenes(f"lis:{lis}", "test", 99, 30)) == 3
+
+    def test_a_class_that_coco_has_not_is_named(self, lis):
+        path = lis / "annotations/lis_coco_png_test+1.json"
+        path.write_text(path.read_text().replace('"chair"', '"throne"'))
+        with pytest.raises(UserError, match=r"lis_coco_png_test\+1\.json: unknown COCO class 'throne'"):
+            check_data(f"lis:{lis}")
 
     def test_a_missing_annotation_file(self, lis):
         (lis / "annotations/lis_coco_png_test+1.json").unlink()
