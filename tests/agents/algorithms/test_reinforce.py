@@ -35,6 +35,7 @@ class TestAdvantages:
         expected = advantages(self.rewards, "image", normalise=True)
         torch.testing.assert_close(advantages(scaled, "image", normalise=True), expected, atol=1e-3, rtol=0)
 
+    @settings(deadline=None)
     @given(st.lists(numbers, min_size=2, max_size=6))
     def test_normalised_on_an_image_they_are_those_of_grpo_up_to_a_factor(self, rewards):
         row = torch.tensor([rewards], dtype=torch.float64)
@@ -57,7 +58,7 @@ class TestReinforceLoss:
         with pytest.raises(ValueError, match=r"\(4,\).*\(4, 1\)"):
             reinforce_loss(torch.zeros(4), torch.zeros(4, 1))
 
-    @settings(max_examples=10)
+    @settings(max_examples=10, deadline=None)
     @given(st.lists(numbers, min_size=3, max_size=3), st.lists(numbers, min_size=6, max_size=6))
     @pytest.mark.parametrize(
         ("baseline", "images", "group"), [("none", 1, 1), ("batch", 2, 1), ("image", 1, 3), ("image", 2, 2)]
