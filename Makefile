@@ -1,15 +1,23 @@
-# One virtual environment, made on first use; every target below runs from it.
+# Virtual environments, made on first use: one for everything but test-full, whose torchvision needs another torch.
 PYTHON ?= python3
 VENV := .venv
+VENV_FULL := .venv-full
 BIN := $(VENV)/bin
 
-.PHONY: setup compare test lint bench clean
+.PHONY: setup setup-full compare test test-full lint bench clean
 
 setup: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+setup-full: $(VENV_FULL)/.installed
+
+$(VENV_FULL)/.installed: pyproject.toml constraints.txt constraints-full.txt
+	$(PYTHON) -m venv $(VENV_FULL)
+	$(VENV_FULL)/bin/python -m pip install --quiet --constraint constraints-full.txt --editable '.[dev,yolo]'
 	touch $@
 
 compare: setup
@@ -23,10 +31,13 @@ lint: setup
 test: setup lint
 	$(BIN)/pytest
 
+test-full: setup-full
+	$(VENV_FULL)/bin/pytest -m full
+
 bench: setup
 	$(BIN)/python benchmarks/modules.py
 	$(BIN)/python benchmarks/envs.py
 	$(BIN)/python benchmarks/controllers.py
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) $(VENV_FULL) build *.egg-info
