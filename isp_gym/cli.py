@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +21,7 @@ from isp_gym.benchmark.evaluate_policy import evaluate_policy, settings_for
 from isp_gym.benchmark.oracle import find_oracle
 from isp_gym.benchmark.replay import TOLERANCE, replay_file
 from isp_gym.benchmark.table import rich_table, summarise
-from isp_gym.data import DATA_SOURCES
+from isp_gym.data import DATA_SOURCES, data_card
 from isp_gym.envs import environment_table
 from isp_gym.errors import UserError
 from isp_gym.modules import get_bank
@@ -83,7 +84,7 @@ def evaluate(
         if "words" in scene:
             console.print(f"{scene['scene']}: {' > '.join(scene['words']) or 'no module'}", highlight=False)
     if as_json:
-        print(json.dumps({"rows": [row]}))
+        print(json.dumps({"rows": [row], "data": data_card([settings.setting(split).load_scenes()])}))
 
 
 @app.command()
@@ -180,7 +181,8 @@ def _console(stderr: bool = False) -> Console:
 
 
 def main() -> None:
-    """Run the command line; what the user must change is one line and exit code 2."""
+    """Run the command line; what the user must change is one line and exit code 2, and a warning is one line."""
+    warnings.showwarning = lambda message, *_, **__: print(f"isp-gym: warning: {message}", file=sys.stderr)
     try:
         app()
     except UserError as error:

@@ -1,7 +1,9 @@
 import json
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from isp_gym.cli import main
 
@@ -117,3 +119,29 @@ def test_replay_fails_when_a_score_differs(cli, tmp_path):
     file.write_text(json.dumps(results))
     code, _, err = cli("replay", "x/results.json")
     assert code == 2 and "does not replay" in err
+
+
+def photos(root, seed=0):
+    for split in ("train", "validation", "test"):
+        (root / split).mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng([seed, len(split)]).integers(0, 256, (20, 20, 3), np.uint8)
+        Image.fromarray(pixels).save(root / split / "a.png")
+
+
+@pytest.mark.filterwarnings("default")
+def test_what_was_read_is_recorded_and_replay_says_when_it_has_changed(cli, tmp_path):
+    photos(tmp_path / "photos")
+    assert cli("compare", "--config", "c.yaml", "--out", "x", "budget=8", "data=folder:photos")[0] == 0
+    card = json.loads((tmp_path / "x/results.json").read_text())["data"]
+    assert card["spec"] == "folder:photos" and set(card["checksums"]) == {"train", "validation", "test"}
+    assert card["licence"] and card["reference"] and card["version"]
+    _, out, _ = cli("evaluate", "--policy", "input", "--config", "c.yaml", "--json", "data=folder:photos")
+    found = json.loads(out.splitlines()[-1])["data"]
+    assert found == {**card, "checksums": {"test": card["checksums"]["test"]}}
+    code, _, err = cli("replay", "x/results.json")
+    assert code == 0 and not err
+    photos(tmp_path / "photos", seed=1)
+    code, _, err = cli("replay", "x/results.json")
+    warning, error = err.splitlines()
+    assert code == 2 and "does not replay" in error
+    assert warning.startswith("isp-gym: warning: data=folder:photos has changed since 'x/results.json' was written")

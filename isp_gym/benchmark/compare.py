@@ -19,11 +19,12 @@ from isp_gym.benchmark.config import CompareConfig
 from isp_gym.benchmark.jobs import run_all
 from isp_gym.benchmark.report import BRIGHTER, write_report
 from isp_gym.benchmark.run import write_png
-from isp_gym.data import SPLITS
+from isp_gym.data import SPLITS, data_card
 from isp_gym.envs.setting import Setting
 from isp_gym.errors import UserError
 
 MARK = "results.json"
+_TRIED = 128  # scenes of each split, so that thousands start in seconds
 
 
 def compare(
@@ -65,6 +66,7 @@ def compare(
         "machine": _machine(),
         "wall_clock_seconds": round(time.perf_counter() - start, 1),
         "config": asdict(config),
+        "data": data_card(config.setting(split).load_scenes() for split in SPLITS),
         "rows": rows,
     }
     (partial / MARK).write_text(json.dumps(results, indent=1))
@@ -75,9 +77,12 @@ def compare(
 
 @torch.no_grad()
 def _try(setting: Setting) -> None:
-    """Judge a scene: an unreadable image, or data that does not suit the task, is found now, not in the middle."""
-    batch = setting.load_scenes().batch([0])
+    """Judge a scene, and read some: what is unreadable or does not suit the task is found now, not in the middle."""
+    scenes = setting.load_scenes()
+    batch = scenes.batch([0])
     setting.make_task().loss(batch.images, batch)
+    for start in range(0, min(len(scenes), _TRIED), 16):
+        scenes.batch(range(start, min(start + 16, len(scenes))))
 
 
 def _check_out(out: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from isp_gym.benchmark.config import CompareConfig
 from isp_gym.config import typed
-from isp_gym.data import SceneSet
+from isp_gym.data import SceneSet, data_card
 from isp_gym.envs.setting import Setting
 from isp_gym.errors import UserError
 from isp_gym.modules import Bank
@@ -44,10 +45,26 @@ def replay_file(path: Path) -> list[dict[str, Any]]:
     if kind == "oracle":
         return _replay_oracle(content, rows[:10])
     config = typed(CompareConfig, content["config"], "config key")
+    for split in sorted({row["split"] for row in rows}):
+        _compare_data(content.get("data"), config.setting(split), path)
     replayed = [_replay_row(row, config.setting(row["split"])) for row in rows if "params" in row["scenes"][0]]
     if not replayed:
         raise UserError(f"'{path}' records no pipelines: its agents only enhance")
     return replayed
+
+
+def _compare_data(recorded: dict[str, Any] | None, setting: Setting, path: Path) -> None:
+    """Warn if the data is no longer what it was: a score that differs is no surprise then."""
+    if recorded is None:  # by an earlier version
+        return
+    now = data_card([setting.load_scenes()])
+    then = recorded["checksums"].get(setting.split)
+    if then not in (None, now["checksums"][setting.split]):
+        warnings.warn(
+            f"data={now['spec']} has changed since '{path}' was written: the {setting.split} split's checksum was "
+            f"{then[:12]} and is {now['checksums'][setting.split][:12]}",
+            stacklevel=2,
+        )
 
 
 def _replay_row(row: dict[str, Any], setting: Setting) -> dict[str, Any]:

@@ -103,7 +103,7 @@ class LazyStore:
     """
 
     def __init__(
-        self, load: Callable[[int], Scene], count: int, workers: int = 4, memory: int = 512 * 1024 * 1024
+        self, load: Callable[[int], Scene], count: int, workers: int = 4, memory: int = 256 * 1024 * 1024
     ) -> None:
         self._load, self._count, self._workers = load, count, workers
         self._kept: dict[int, Scene] = {}
