@@ -24,6 +24,10 @@ def test_by_name_in_any_case_and_by_synonym():
     assert one.classes == NETWORK
 
 
+def test_the_first_of_two_with_one_name():
+    assert ClassMap(("cat", "bicycle", "bike"), {})(objects(["bicycle"], [0]), "test/0").labels.tolist() == [1]
+
+
 def test_as_the_user_says():
     chosen = ClassMap(NETWORK, {"lorry": "truck", "tram": None})
     before = objects(["lorry", "tram", "tv"], [1, 0, 2, 1, 0], [False, False, True, True, False])

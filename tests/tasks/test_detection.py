@@ -104,6 +104,16 @@ class TestMeter:
             scores.append(meter.result()["box_map"])
         assert scores[0] == pytest.approx(1) and 0 < scores[1] < 1 and scores[2] == 0
 
+    def test_sees_what_the_loss_sees(self, squares, scenes):
+        batch, task = everything(scenes), Detection(squares)
+        scores = []
+        for images in (batch.images * 9, (batch.images * 9).clamp(0, 1)):  # white nearly everywhere
+            meter = task.meter()
+            meter.add(images, batch)
+            scores.append(meter.result()["box_map"])
+        assert scores == [0, 0]
+        assert torch.equal(task.draw_found(batch.images * 9), task.draw_found((batch.images * 9).clamp(0, 1)))
+
     def test_parts_make_a_whole(self, squares, scenes):
         task = Detection(squares)
         whole, parts, images = task.meter(), task.meter(), scenes.images * 0.27
