@@ -53,7 +53,10 @@ class CocoFolder(PhotoAnnotatedSource):
             items = _read(path, path.parent)
             return {split: [item for item in items if draw_split(item.name) == split] for split in SPLITS}
         if path.is_dir():
-            return from_lists({word: _read(file, path) for word, file in _annotation_files(path).items()})
+            lists = {word: _read(file, path) for word, file in _annotation_files(path).items()}
+            if len({item.classes for items in lists.values() for item in items}) > 1:
+                raise UserError(f"the annotation files of {path} do not have the same categories; make them so")
+            return from_lists(lists)
         raise UserError(f"no COCO data at {argument}; give data=coco:PATH; {_LAYOUT}")
 
 

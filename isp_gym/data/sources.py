@@ -57,7 +57,7 @@ def load_scenes(
     size and the seed: asking for more scenes leaves the first ones as they were.
 
     Args:
-        data: Data spec: ``"skimage"`` or ``"folder:PATH"``.
+        data: Data spec, e.g. ``"skimage"`` or ``"folder:PATH"``, see ``DATA_SOURCES``.
         split: ``"train"``, ``"validation"`` or ``"test"``; their scenes come from different photos.
         count: Number of scenes, at least 1.
         image_size: Side of the square images in pixels, at least 1.

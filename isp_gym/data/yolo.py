@@ -94,7 +94,7 @@ def _file(path: Path) -> Path:
 def _places(entry: Any, root: Path, file: Path) -> tuple[Path, ...]:
     """The folders or lists of files of one split: below ``path``, or else beside the YAML, where exports put them."""
     found = []
-    for name in [entry] if isinstance(entry, str) else entry or ():
+    for name in map(str, [entry] if isinstance(entry, str) else entry or ()):
         candidates = [root / name, file.parent / name, file.parent / name.removeprefix("../")]
         place = next((path for path in candidates if path.exists()), None)
         if place is None:
@@ -125,9 +125,15 @@ def _items(layout: _Layout, word: str) -> list[AnnotatedItem]:
 
 def _photos(place: Path) -> list[Path]:
     if place.is_dir():
-        return [Path(entry.path) for entry in walk(str(place)) if entry.name.lower().endswith(EXTENSIONS)]
+        return [path for entry in walk(str(place)) if _is_photo(path := Path(entry.path))]
     lines = [line.strip() for line in place.read_text(encoding="utf-8").splitlines()]
     return [place.parent / line for line in lines if line]
+
+
+def _is_photo(path: Path) -> bool:
+    """By its ending, or because it has labels: a photo of a kind that is not read must not get lost in silence."""
+    suffix = path.suffix.lower()
+    return suffix in EXTENSIONS or (suffix != ".txt" and _beside(path).with_suffix(".txt").is_file())
 
 
 def _beside(path: Path) -> Path:

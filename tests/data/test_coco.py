@@ -69,6 +69,11 @@ def change(root, part, edit):
     path.write_text(json.dumps({**content, part: [edit(entry) for entry in content[part]]}))
 
 
+def relabel(root):
+    """Other categories than the other files have."""
+    change(root, "categories", lambda c: {**c, "name": c["name"] + "s"})
+
+
 def same_photo_in_two_splits(root):
     (root / "annotations/instances_test2017.json").unlink()
     write(root / "annotations/instances_test2017.json", [(1, "val2017/val0.jpg")], [])
@@ -218,6 +223,7 @@ class TestLayouts:
                 lambda root: change(root, "categories", lambda c: {**c, "name": "x"}),
                 "category name 'x' stands there mo",
             ),
+            (lambda root: relabel(root), "do not have the same categories"),
             (lambda root: change(root, "images", lambda i: {**i, "width": "w"}), r"instances_test2017\.json"),
             (lambda root: same_photo_in_two_splits(root), r"val0\.jpg in two splits, validation and test"),
         ],

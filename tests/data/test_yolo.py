@@ -182,6 +182,13 @@ class TestLayouts:
         with pytest.warns(UserWarning, match=r"skipped 1 of 2 test files; .*gone\.jpg"):
             assert len(load(yolo, on_error="skip")) == 1
 
+    def test_a_labelled_photo_of_another_kind_is_no_silent_loss(self, yolo):
+        Image.new("RGB", SIZE).save(yolo / "images/test/test03.webp")
+        assert len(load(yolo)) == 3
+        (yolo / "labels/test/test03.txt").write_text(BOX)
+        with pytest.raises(UserError, match=r"test03\.webp: it is not a JPEG, PNG or TIFF file"):
+            assert len(load(yolo).images)
+
     def test_a_changed_label_file_is_noticed(self, yolo):
         assert len(load(yolo)[0].objects) == 1
         label(yolo, BOX + BOX)
