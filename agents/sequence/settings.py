@@ -40,9 +40,10 @@ class LearnerSettings:
         clip: How far PPO's and GRPO's probability ratio may go from 1.
         kl: Weight of the KL divergence to the reference policy.
         reference_every: Iterations after which the policy becomes its own new reference; 0 keeps the one at the start.
-        entropy_bonus: Weight of the entropy of the sequence in the objective.
-        update: ``"alternate"``: iterations train the sequence policy and the parameter predictor in turn, as
-            published; ``"joint"``: every iteration trains both on the same pipelines, at half the evaluations.
+        entropy_bonus: Weight of the entropies of all steps' choices, added up, in the objective.
+        update: ``"alternate"``: iterations train the sequence policy and the parameter predictor in turn, each on
+            pipelines drawn for it; ``"joint"``: every iteration trains both on the same pipelines, at half the
+            evaluations (so does the authors' released code).
         params_updates: Iterations of the parameter predictor for each of the sequence policy, when they alternate.
         score_penalty: Weight of the mean squared score (before tanh) of the parameter predictor in its loss. Without
             it, parameters run into the ends of their ranges, where tanh has no gradient to bring them back.

@@ -9,6 +9,7 @@ each scene from whichever of the leading sequences' parameters earn most.
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -47,9 +48,11 @@ def find_oracle(config: CompareConfig, out: Path, jobs: int, console: Console) -
         console: Where progress is shown.
 
     Raises:
-        UserError: There are too many sequences to try, or ``out`` holds the search of another problem.
+        UserError: A setting is out of range, there are too many sequences to try, or ``out`` cannot be written to or
+            holds the search of another problem.
     """
     setting, settings = config.setting("train"), config.oracle
+    _check(settings)
     sequences = list(all_sequences(setting.make_bank(), setting.length, setting.typed))
     cache = _Cache(out, setting, settings)
     with _workers(jobs, setting, settings) as run:
@@ -68,10 +71,15 @@ def find_oracle(config: CompareConfig, out: Path, jobs: int, console: Console) -
     rows = sorted((cache.best(sequence) for sequence in sequences), key=lambda row: -row["reward"])
     scenes = setting.load_scenes().ids[: settings.scenes]
     oracle = {"problem": problem_of(setting), "settings": _settings(settings), "scenes": scenes, "sequences": rows}
-    partial = out / "oracle.json.partial"
-    partial.write_text(json.dumps(oracle))
-    partial.replace(out / "oracle.json")
+    _write(out / "oracle.json", json.dumps(oracle))
     return oracle
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file that is there in full or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text)
+    partial.replace(path)
 
 
 def all_sequences(bank: Bank, max_length: int, typed: bool = False) -> Iterator[tuple[int, ...]]:
@@ -147,19 +155,28 @@ class _Cache:
 
     def __init__(self, out: Path, setting: Setting, settings: OracleSettings) -> None:
         self.path, self.names = out / _CACHE, setting.make_bank().names
-        head = {"problem": problem_of(setting), "settings": _settings(settings)}
         self.rows: dict[tuple[int, tuple[str, ...]], dict[str, Any]] = {}
-        if self.path.exists():
-            lines = self.path.read_text().splitlines(keepends=True)
-            if not lines or json.loads(lines[0]) != head:
-                raise UserError(f"'{self.path}' is the search of another problem; choose another --out")
+        head = json.dumps({"problem": problem_of(setting), "settings": _settings(settings)}) + "\n"
+        lines = self._lines() or [head]
+        if lines[0] != head:
+            raise UserError(f"'{self.path}' is the search of another problem; choose another --out")
+        try:
             for line in lines[1:]:
-                if line.endswith("\n"):  # the last one may be half written
-                    self._keep(json.loads(line))
-            self.path.write_text("".join(line for line in lines if line.endswith("\n")))
-        else:
+                self._keep(json.loads(line))
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"'{self.path}' is damaged; delete it to start anew") from error
+        try:
             out.mkdir(parents=True, exist_ok=True)
-            self.path.write_text(json.dumps(head) + "\n")
+            _write(self.path, "".join(lines))
+        except OSError as error:
+            raise UserError(f"cannot write to '{out}': {error.strerror}") from error
+
+    def _lines(self) -> list[str]:
+        """The complete lines of an earlier search; its last one may be half written."""
+        if not self.path.is_file():
+            return []
+        text = self.path.read_text(errors="replace")
+        return [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
     def _keep(self, row: dict[str, Any]) -> None:
         self.rows[row["round"], tuple(row["sequence"])] = row
@@ -216,6 +233,15 @@ def _try(item: tuple[int, tuple[int, ...], int, list[Tensor]]) -> dict[str, Any]
         "rewards": rewards.tolist(),
         "params": [[round(value, 7) for value in row] for row in params.tolist()],
     }
+
+
+def _check(settings: OracleSettings) -> None:
+    """Raise ``UserError`` for a number that is out of range."""
+    for name, least in (("scenes", 1), ("steps", 0), ("rounds", 1), ("leaders", 1)):
+        if getattr(settings, name) < least:
+            raise UserError(f"oracle.{name} must be at least {least}, not {getattr(settings, name)}")
+    if not 0 < settings.lr < math.inf:
+        raise UserError(f"oracle.lr must be greater than 0, not {settings.lr}")
 
 
 def _settings(settings: OracleSettings) -> dict[str, Any]:

@@ -39,18 +39,22 @@ def load_oracle(path: str | Path, setting: Setting) -> Oracle:
         setting: The setting that it must be the oracle of.
 
     Raises:
-        UserError: It is missing, unfinished, or that of another setting.
+        UserError: It is missing, unfinished, of another setting or more scenes, or worth nothing.
     """
     if not Path(path).is_file():
         raise UserError(f"no oracle at '{path}'; make it with isp-gym oracle --config CONFIG --out {Path(path).parent}")
     try:
         oracle = json.loads(Path(path).read_text())
-        problem, _ = oracle["problem"], oracle["sequences"][0]["reward"]
+        problem, scenes, best = dict(oracle["problem"]), len(oracle["scenes"]), float(oracle["sequences"][0]["reward"])
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise UserError(f"'{path}' is no oracle of isp-gym oracle: {error}") from error
     for key, value in problem_of(setting).items():
         if problem.get(key) != value:
             raise UserError(f"the oracle '{path}' is of another setting: {key} is {problem.get(key)!r}, not {value!r}")
+    if scenes > setting.num_scenes:
+        raise UserError(f"the oracle '{path}' needs scenes.train of at least {scenes}, not {setting.num_scenes}")
+    if best <= 0:
+        raise UserError(f"the oracle '{path}' earned nothing; make it again with more oracle.steps")
     return oracle
 
 
@@ -73,14 +77,17 @@ def regret(agent: Any, oracle: Oracle, setting: Setting) -> dict[str, float]:
     outputs, sequences, _ = process(agent, batch, transition.bank)
     rewards = transition.initial_loss(batch) - transition.task.loss(outputs, batch) - transition.reward.penalty(outputs)
     best = oracle["sequences"][0]["reward"]
-    found = {"regret": (best - float(rewards.mean())) / abs(best)}
-    if sequences is not None:
-        found["sequence_regret"] = (best - _possible(sequences, oracle, transition.bank)) / abs(best)
+    found = {"regret": (best - float(rewards.mean())) / best}
+    possible = None if sequences is None else _possible(sequences, oracle, transition.bank)
+    if possible is not None:
+        found["sequence_regret"] = (best - possible) / best
     return found
 
 
-def _possible(sequences: Tensor, oracle: Oracle, bank: Bank) -> float:
-    """What the oracle's parameters earn with the agent's sequences, one a scene."""
+def _possible(sequences: Tensor, oracle: Oracle, bank: Bank) -> float | None:
+    """What the oracle's parameters earn with the agent's sequences, one a scene; ``None`` if it lacks one of them."""
     rewards = {tuple(row["sequence"]): row["rewards"] for row in oracle["sequences"]}
     chosen = [tuple(bank.names[token] for token in row if token != bank.end_token) for row in sequences.tolist()]
+    if not rewards.keys() >= set(chosen):
+        return None
     return sum(rewards[sequence][i] for i, sequence in enumerate(chosen)) / len(chosen)

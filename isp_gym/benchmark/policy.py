@@ -37,12 +37,13 @@ def load_policy(spec: str, config: CompareConfig, budget: int = 1000) -> tuple[A
     name, _, file = spec.partition(":")
     if Path(spec).is_dir():
         agent, own = _load_run(Path(spec))
-        return agent, _with_modules(config, own.setting("test").make_bank(), own.setting("test").length), 0
+        setting = own.setting("test")
+        return _on_device(agent, config), _with_modules(config, setting.make_bank(), setting.length), 0
     if file and name in agent_names():
         agent = load_agent(name)
         if not hasattr(agent, "from_released"):
             raise UserError(f"agent '{name}' reads no files; write --policy {name}")
-        agent = agent.from_released(file)
+        agent = _on_device(agent.from_released(file), config)
         return agent, _with_modules(config, agent.bank, agent.bank.num_modules), 0
     if "/" in spec and ":" not in spec:
         raise UserError(f"no run at '{spec}'; give OUT/runs/AGENT/seed-N of a comparison, or the name of an agent")
@@ -63,15 +64,30 @@ def _load_run(run: Path) -> tuple[Any, CompareConfig]:
     agent, config = load_agent(card["agent"], card["options"]), load_config_of(run)
     if (run / "policy").is_dir():
         agent.load(run / "policy")  # type: ignore[attr-defined]
-    elif json.loads((run / "row.json").read_text())["task_evaluations"]:
+    elif _read(run, "row.json", "task_evaluations"):
         raise UserError(f"agent '{card['agent']}' does not save what it learned, so that '{run}' cannot be used again")
     return agent, config
 
 
 def _card(run: Path) -> dict[str, Any]:
-    if not (run / RUN_CARD).is_file():
+    return {key: _read(run, RUN_CARD, key) for key in ("agent", "options", "config")}
+
+
+def _read(run: Path, name: str, key: str) -> Any:
+    """What one of a run's JSON files says of ``key``."""
+    if not (run / name).is_file():
         raise UserError(f"'{run}' is no finished run; give OUT/runs/AGENT/seed-N of a comparison")
-    return json.loads((run / RUN_CARD).read_text())
+    try:
+        return json.loads((run / name).read_text())[key]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"'{run / name}' is damaged; run the comparison again") from error
+
+
+def _on_device(agent: Any, config: CompareConfig) -> Any:
+    """Networks are kept on the CPU; images will be where the config says."""
+    if hasattr(agent, "networks"):
+        agent.networks.to(config.device)
+    return agent
 
 
 def _with_modules(config: CompareConfig, bank: Any, max_length: int) -> CompareConfig:

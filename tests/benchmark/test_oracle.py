@@ -86,6 +86,34 @@ class TestFindOracle:
         find(tmp_path)
         assert (tmp_path / "sequences.jsonl").read_text() == marked
 
+    @pytest.mark.parametrize("lines", ["", '{"problem": {"da'])
+    def test_killed_before_the_first_line_was_written(self, found, tmp_path, lines):
+        (tmp_path / "sequences.jsonl").write_text(lines)
+        assert find(tmp_path) == found[0]
+
+    def test_a_damaged_line_is_named(self, found, tmp_path):
+        lines = (found[1].parent / "sequences.jsonl").read_text().splitlines(keepends=True)
+        (tmp_path / "sequences.jsonl").write_text("".join([lines[0], "{broken\n", *lines[2:]]))
+        with pytest.raises(UserError, match=r"sequences\.jsonl' is damaged"):
+            find(tmp_path)
+
+    def test_a_place_that_cannot_be_written(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(UserError, match=r"cannot write to .*File exists"):
+            find(tmp_path / "file")
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"scenes": 0}, "oracle.scenes must be at least 1"),
+            ({"rounds": 0}, "oracle.rounds"),
+            ({"lr": -1.0}, "oracle.lr"),
+        ],
+    )
+    def test_a_number_out_of_range(self, tmp_path, settings, message):
+        with pytest.raises(UserError, match=message):
+            find(tmp_path, oracle=OracleSettings(**settings))
+
     def test_another_problem_is_refused(self, found):
         with pytest.raises(UserError, match="another problem"):
             find(found[1].parent, image_size=24)
@@ -126,6 +154,10 @@ class TestRegret:
         nothing = regret(Recorded(oracle["sequences"][-1]), oracle, small().setting("train"))
         assert nothing == pytest.approx({"regret": 1, "sequence_regret": 1}, abs=1e-5)
 
+    def test_a_sequence_that_the_oracle_did_not_try(self, found):
+        row = {**found[0]["sequences"][0], "sequence": ["exposure", "exposure"]}
+        assert regret(Recorded(row), found[0], small().setting("train")).keys() == {"regret"}
+
     def test_an_agent_without_pipelines(self, found):
         class AsIs:
             def enhance(self, images):
@@ -143,7 +175,20 @@ class TestLoadOracle:
         with pytest.raises(UserError, match="isp-gym oracle --config"):
             load_oracle(tmp_path / "oracle.json", small().setting("train"))
 
-    @pytest.mark.parametrize("content", ["", "{}", '{"problem": {}, "sequences": []}'])
+    def test_of_more_scenes_than_there_are(self, found):
+        few = small(scenes=SceneCounts(2, 1, 1)).setting("train")
+        with pytest.raises(UserError, match=r"scenes.train of at least 3, not 2"):
+            load_oracle(found[1], few)
+
+    def test_that_earned_nothing(self, found, tmp_path):
+        oracle = {**found[0], "sequences": found[0]["sequences"][-1:]}
+        (tmp_path / "o.json").write_text(json.dumps(oracle))
+        with pytest.raises(UserError, match="earned nothing"):
+            load_oracle(tmp_path / "o.json", small().setting("train"))
+
+    @pytest.mark.parametrize(
+        "content", ["", "{}", '{"problem": {}, "sequences": []}', '{"problem": 1, "sequences": [{"reward": 1}]}']
+    )
     def test_something_else(self, content, tmp_path):
         (tmp_path / "o.json").write_text(content)
         with pytest.raises(UserError, match="is no oracle"):

@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from shutil import copytree
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from agents.sequence.released import PREDICTOR_LAYERS
 from isp_gym.benchmark.compare import compare
 from isp_gym.benchmark.config import CompareConfig, SceneCounts
 from isp_gym.benchmark.evaluate_policy import evaluate_policy, settings_for
+from isp_gym.benchmark.policy import load_policy
 from isp_gym.benchmark.replay import replay_file
 from isp_gym.errors import UserError
 from isp_gym.modules import get_bank
@@ -90,6 +92,11 @@ class TestOtherSpecs:
         row = evaluate_policy(spec, replace(SMALL, modules=None), "test")
         assert row["task_evaluations"] == 0 and len(row["scenes"][0]["params"]) == 27
 
+    def test_networks_go_where_the_images_are(self, finished, tmp_path):
+        run = finished[1] / "runs/posisp/seed-1"
+        agent, _, _ = load_policy(str(run), replace(SMALL, device="meta"))
+        assert {p.device.type for p in agent.networks.parameters()} == {"meta"}
+
     def test_an_agent_by_name_is_trained_within_a_budget(self):
         assert evaluate_policy("camera", SMALL, "test")["task_evaluations"] == 0
         assert evaluate_policy("random", SMALL, "test", budget=32)["task_evaluations"] == 32
@@ -110,6 +117,16 @@ class TestOtherSpecs:
     def test_a_folder_that_is_no_run(self, tmp_path):
         with pytest.raises(UserError, match="is no finished run"):
             settings_for(str(tmp_path), None, (), None, None)
+
+    @pytest.mark.parametrize(
+        ("name", "content"),
+        [("run.json", "{"), ("run.json", "[]"), ("policy/posisp.json", ""), ("policy/posisp.safetensors", "")],
+    )
+    def test_a_damaged_run(self, finished, tmp_path, name, content):
+        copytree(finished[1] / "runs/posisp/seed-1", tmp_path / "run")
+        (tmp_path / "run" / name).write_text(content)
+        with pytest.raises(UserError, match=r"is damaged|holds no trained posisp"):
+            evaluate_policy(str(tmp_path / "run"), SMALL, "test")
 
     def test_an_unknown_split(self):
         with pytest.raises(UserError, match="unknown split"):
