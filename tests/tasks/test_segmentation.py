@@ -3,7 +3,7 @@ import torch
 
 from isp_gym.data import MemoryStore, Objects, SceneSet
 from isp_gym.errors import UserError
-from isp_gym.tasks import TASKS, Detection, Segmentation
+from isp_gym.tasks import TASKS, Detection, Segmentation, get_task
 from isp_gym.testing import check_task
 
 
@@ -13,6 +13,11 @@ def everything(scene_set):
 
 def test_is_sound(squares, scenes, scene_set):
     check_task(Segmentation(squares), scene_set(everything(scenes).objects, light=0.24))
+
+
+@pytest.mark.parametrize("task", ["detection", "segmentation"])
+def test_is_sound_with_the_network_and_the_data_that_come_with_the_package(task):
+    check_task(get_task(task))
 
 
 def test_outlines_count(squares, scenes):
