@@ -28,10 +28,7 @@ BOX_MODELS = {
 }
 
 #: Kinds of loss in transformers' loss_dict, e.g. ``loss_giou_aux_0``, and the loss of ours that each is part of.
-_GROUPS = {
-    **{"ce": "class", "vfl": "class", "bbox": "box", "giou": "box", "fgl": "box", "ddf": "box"},
-    **{"mask": "mask", "dice": "mask"},
-}
+_GROUPS = {"ce": "class", "vfl": "class", "bbox": "box", "giou": "box", "mask": "mask", "dice": "mask"}
 
 
 class PerImageLoss:
@@ -55,7 +52,7 @@ class PerImageLoss:
             self._function(**{name: self._part(name, value, i) for name, value in given.items()})
             for i in range(len(given["labels"]))
         ]
-        losses = {name: torch.stack([torch.as_tensor(r[1][name]) for r in results]) for name in results[0][1]}
+        losses = {name: torch.stack([r[1][name] for r in results]) for name in results[0][1]}
         return torch.stack([r[0] for r in results]), losses, None
 
     def _part(self, name: str, value: Any, i: int) -> Any:
@@ -78,11 +75,12 @@ class BoxHead:
         found = self._model(pixel_values=pixels, labels=list(targets)).loss_dict
         sums = {name: pixels.new_zeros(len(pixels)) for name in self.loss_names}
         for name, values in found.items():
-            kind = name.split("_")[1]  # cardinality_error is a count, and no loss
-            if kind in _GROUPS:
-                # In the models without these options the losses come weighted.
-                weight = getattr(self._model.config, f"{kind}_loss_coefficient", 1.0)
-                sums[_GROUPS[kind]] = sums[_GROUPS[kind]] + weight * values
+            if name.startswith("cardinality_error"):
+                continue  # a count, and no loss
+            kind = name.split("_")[1]
+            # In the models without these options the losses come weighted.
+            weight = getattr(self._model.config, f"{kind}_loss_coefficient", 1.0)
+            sums[_GROUPS[kind]] = sums[_GROUPS[kind]] + weight * values
         return sums
 
     def detect(self, pixels: Tensor, side: int) -> list[Detections]:

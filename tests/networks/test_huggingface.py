@@ -176,15 +176,15 @@ def normalised(images, processor):
     return (images - mean) / std
 
 
-def own_loss(own, image, chosen, copies=1):
+def own_output(own, image, chosen, copies=1):
     """What transformers itself says of an image with some of the two objects, or of a batch of copies of it."""
     model, processor = own
     pixels = torch.stack([normalised(image, processor)] * copies)
     labels, masks = torch.tensor([3, 0])[chosen], MASKS[chosen].float()
     if hasattr(model, "get_loss_dict"):
-        return model(pixels, mask_labels=[masks], class_labels=[labels], output_hidden_states=True).loss
+        return model(pixels, mask_labels=[masks], class_labels=[labels], output_hidden_states=True)
     boxes = torch.tensor([[0.5, 0.375, 0.5, 0.5], [0.25, 0.75, 0.5, 0.5]])[chosen]
-    return model(pixels, labels=[{"class_labels": labels, "boxes": boxes, "masks": masks}] * copies).loss
+    return model(pixels, labels=[{"class_labels": labels, "boxes": boxes, "masks": masks}] * copies)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -192,7 +192,7 @@ class TestLosses:
     def test_of_a_batch_are_the_models_own_of_each_image_alone(self, network, own, images, objects):
         found = network.losses(images, objects)
         assert all(values.shape == (3,) and values.isfinite().all() for values in found.values())
-        expected = [own_loss(own, image, k) for image, k in zip(images, ([0, 1], [], [1]), strict=True)]
+        expected = [own_output(own, image, k).loss for image, k in zip(images, ([0, 1], [], [1]), strict=True)]
         torch.testing.assert_close(sum(found.values()), torch.stack(expected), rtol=1e-4, atol=1e-4)
 
     def test_come_with_the_models_own_gradients_and_change_no_weights(self, name, network, own, images, objects):
@@ -200,7 +200,7 @@ class TestLosses:
         # Of two equal images, since torch has the gradient of a batch of one wrong (see the loader); but where masks
         # are compared at random points, two images have other points than one.
         copies = 1 if name in MASKS_ONLY else 2
-        (expected,) = torch.autograd.grad(own_loss(own, images[0], [0, 1], copies), images)
+        (expected,) = torch.autograd.grad(own_output(own, images[0], [0, 1], copies).loss, images)
         limits = {"rtol": 1e-3, "atol": 1e-3 * expected.abs().max().item()}
         for count in (3, 1):
             found = sum(network.losses(images[:count], objects[:count]).values())
@@ -217,6 +217,13 @@ class TestLosses:
         assert tuple(found) == network.loss_names == expected
         for loss, values in found.items():
             assert values[0] > 0 and values[2] > 0 and bool(values[1]) == (loss == "class"), loss
+
+
+@pytest.mark.parametrize("name", WITH_BOXES)
+def test_the_loss_of_classes_is_the_models_own(network, own, images, objects):
+    parts = own_output(own, images[0], [0, 1]).loss_dict
+    expected = sum(value for part, value in parts.items() if part.startswith(("loss_ce", "loss_vfl")))
+    torch.testing.assert_close(network.losses(images, objects)["class"][0], expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["detr", "yolos", "rt-detr", "mask2former"])
