@@ -128,7 +128,7 @@ class POSISP:
             self.build(get_bank(card["bank"], card["modules"]), card["max_length"], card["typed_order"])
             self.networks.load_state_dict(load_file(folder / _WEIGHTS))
         except Exception as error:
-            reason = next(iter(str(error).splitlines()), type(error).__name__)
+            reason = str(error).splitlines()[0]
             raise UserError(f"'{folder}' holds no trained posisp of these settings: {reason}") from error
 
     @classmethod

@@ -3,9 +3,14 @@
 from pathlib import Path
 
 import pytest
+from torch import nn
 
+from agents import POSISP
+from agents.sequence.learner import SequenceLearner
+from isp_gym.benchmark import Training
 from isp_gym.benchmark.config import load_config
 from isp_gym.benchmark.run import run
+from isp_gym.budget import Budget
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 SMALL = ["image_size=36", "scenes={train: 8, validation: 1, test: 1}", "budget=16", "pictures=1", "curve_points=1"]
@@ -23,8 +28,34 @@ class TestConfigs:
             assert row["agent"] == name and row["task_evaluations"] <= 16
 
 
-def test_ours_are_the_defaults():
-    from agents import POSISP
+def posisp(path, *changes):
+    config = load_config(next(p for p in CONFIGS if p.stem == path), changes)
+    return config, POSISP(**config.agents["posisp"])
 
-    config = load_config(next(path for path in CONFIGS if path.stem == "posisp"))
-    assert POSISP(**config.agents["posisp"]).settings == POSISP().settings
+
+def test_ours_are_the_defaults():
+    assert posisp("posisp")[1].settings == POSISP().settings
+
+
+class TestThePaper:
+    def test_numbers(self):
+        config, agent = posisp("posisp-paper")
+        reward, settings = config.setting("train").make_reward(), agent.settings
+        assert (config.image_size, config.bank, config.budget) == (512, "reference", 15_000 * 8)
+        assert (reward.low, reward.high, reward.low_weight, reward.high_weight) == (0.01, 0.9, 1000, 10)
+        assert (settings.batch_size, settings.params_lr, settings.sequence_lr) == (8, 1e-4, 3e-5)
+        assert SequenceLearner(nn.Linear(1, 1), settings).optimizer.defaults["betas"] == (0.9, 0.99)
+
+    def test_temperature_of_every_iteration(self, monkeypatch):
+        """Of a training of 30 iterations, hence with a half-life of 6 in place of 3,000 of 15,000."""
+        config, agent = posisp("posisp-paper", *SMALL, "budget=240")
+        drawn = []
+        draw = SequenceLearner.draw
+
+        def recorded(learner, count, progress):
+            drawn.append((count, learner.settings.temperature(progress)))
+            return draw(learner, count, progress)
+
+        monkeypatch.setattr(SequenceLearner, "draw", recorded)
+        agent.train(Training(config.setting("train"), 0, Budget(config.budget)))
+        assert drawn == [(8, pytest.approx(0.2 + 2.3 * 2 ** (-i / 6))) for i in range(30)]
