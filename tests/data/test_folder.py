@@ -10,6 +10,7 @@ from PIL import Image
 from isp_gym.data import SOURCES, SPLITS, check_data, folder, load_scenes, sources
 from isp_gym.data.photo_source import make_scene
 from isp_gym.data.photos import read_photo
+from isp_gym.data.walk import walk
 from isp_gym.errors import UserError
 
 
@@ -62,6 +63,7 @@ class TestFiles:
         fill(tmp_path / "photos")
         (tmp_path / "photos" / "again").symlink_to(tmp_path / "photos", target_is_directory=True)
         assert sum(len(photos) for photos in members(tmp_path / "photos").values()) == 10
+        assert len(list(walk(str(tmp_path / "photos")))) == 10
 
     @pytest.mark.parametrize("size", [(1, 1), (3, 2), (1, 400), (400, 1), (7, 300), (8, 8), (9, 8)])
     def test_small_and_elongated_photos(self, tmp_path, size):
