@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +17,6 @@ from isp_gym.data.unprocess import unprocess
 
 VERSION = "1"
 """Of the scenes; the embedded network says with which version it was trained."""
-
-_KEPT = 1024  # scenes in memory; a scene takes about as long to draw as a pipeline to run
 
 
 class SyntheticScenes(DataSource):
@@ -48,7 +44,6 @@ class SyntheticScenes(DataSource):
         """Scenes 0 to ``count`` - 1, each drawn when it is first needed; see ``DataSource.load``."""
         names = [f"scene-{k}" for k in range(count)]
 
-        @lru_cache(maxsize=_KEPT)
         def load(k: int) -> Scene:
             return make_scene(split, k, image_size, seed)
 

@@ -23,7 +23,7 @@ def walk(row, typed):
     return kept + [END] * (len(row) - len(kept))
 
 
-@settings(deadline=None, derandomize=True)
+@settings(deadline=None)
 @given(sequences=rows, typed=st.booleans())
 def test_legal_sequences_are_what_a_walk_leaves(sequences, typed):
     legal = legal_sequences(BANK, torch.tensor(sequences), typed)

@@ -57,7 +57,7 @@ def stepwise_return(env, sequences, params, seed):
 
 
 @pytest.mark.parametrize("dense", [True, False])
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None)
 @given(sequences=pipelines, seed=st.integers(0, 1000))
 def test_return_of_a_pipeline(dense, sequences, seed):
     params = np.random.default_rng(seed).random((LANES, SEQUENCE.single_action_space["params"].shape[0]), np.float32)
@@ -70,7 +70,7 @@ def test_return_of_a_pipeline(dense, sequences, seed):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=20, deadline=None)
 @given(sequences=pipelines, seed=st.integers(0, 1000))
 def test_return_of_a_pipeline_under_other_rules(variant, sequences, seed):
     at_once, by_steps = OTHERS[variant]
