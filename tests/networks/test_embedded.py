@@ -80,6 +80,11 @@ class TestNetwork:
         assert found.boxes.min() >= 0 and found.boxes.max() <= size + 1e-3
         assert found.boxes.max() > size / 2
 
+    @pytest.mark.parametrize("size", [64, 192])
+    def test_its_losses_know_how_large_the_picture_is(self, network, size):
+        batch = load_scenes("synthetic", "validation", 4, size).batch(range(4))
+        assert network.losses(batch.targets, batch.objects)["box"].mean() < 0.4
+
     def test_gradients_reach_the_pixels(self, network):
         scene = load_scenes("synthetic", "validation", 1, 64)[0]
         image = scene.target[None].requires_grad_()

@@ -15,9 +15,10 @@ class TestTurn:
         marked = scene.objects.masks.float()[:1].expand(3, -1, -1)[None]
         picture, (objects,) = turn(marked, [scene.objects], way)
         assert torch.equal(picture[0, 0].bool(), objects.masks[0])
-        rows, columns = objects.masks[0].any(1).nonzero(), objects.masks[0].any(0).nonzero()
-        tight = torch.tensor([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
-        assert (tight - objects.boxes[0]).abs().max() <= 1.5
+        for box, mask in zip(objects.boxes, objects.masks, strict=True):
+            rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
+            tight = torch.tensor([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+            assert (tight - box).abs().max() <= 1.5
 
     def test_no_two_ways_are_alike(self):
         picture = torch.rand(1, 3, 8, 8)
