@@ -2,93 +2,236 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
+import inspect
+import json
 from collections.abc import Mapping
-from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from torch import Tensor
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
-from isp_gym.errors import UserError, unknown
+from isp_gym import plugins
+from isp_gym.errors import UserError
+from isp_gym.pipelines import Pipelines
 
 if TYPE_CHECKING:
     from isp_gym.benchmark.training import Training
 
-ENTRY_POINT_GROUP = "isp_gym.agents"
+OBSERVES = ("raw", "camera", "target")
+_TENSORS, _CARD = "policy.safetensors", "policy.json"
 
 
-class Agent(Protocol):
-    """Anything with these two methods takes part; the options of the config become arguments of the constructor.
+class Agent:
+    """Base of agents: learns from a :class:`Training`, then makes a pipeline, or an image, of every image.
 
-    In place of ``pipelines`` an agent may have ``enhance(images) -> images``, if what it does is no sequence of modules
-    of the bank. It may also have:
+    A subclass defines ``train`` and either ``pipelines`` or ``enhance``. The options of the config become arguments of
+    its constructor, which must be cheap. To be saved, it defines ``state`` and ``load_state``. A plain class with
+    ``train`` and ``pipelines`` or ``enhance`` takes part as well (:class:`PlainAgent`).
 
-    - ``networks``: the ``torch.nn.Module`` that it needs at inference, whose size the table shows;
-    - ``diagnostics() -> dict[str, float]``: numbers to draw beside the learning curve;
-    - ``save(folder)`` and ``load(folder)``: write what training made to a folder, and read it into a new agent made
-      with the same options, so that ``isp-gym evaluate --policy RUN`` can use it again;
-    - ``sees = "camera"``: it is given what the camera itself made of the shot, not the RAW input.
+    Attributes:
+        observes: What it is shown: ``"raw"``, the input; ``"camera"``, what the camera itself made of the shot; or
+            ``"target"``, the well-lit picture (an upper bound, no rival).
+        exact_resume: Whether a training that goes on from a checkpoint ends with the same numbers to the bit; the agent
+            then hands its learner to :meth:`Training.resume` and :meth:`Training.checkpoint`.
     """
+
+    observes: ClassVar[str] = "raw"
+    exact_resume: ClassVar[bool] = False
+
+    @property
+    def networks(self) -> nn.Module | None:
+        """What it needs at inference and nothing else; its size is in the table."""
+        return None
 
     def train(self, training: Training) -> None:
         """Learn from ``training``; its budget ends the training if the agent does not."""
+        raise NotImplementedError(f"{type(self).__name__} has no train(training)")
 
-    def pipelines(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def pipelines(self, images: Tensor) -> Pipelines | tuple[Tensor, Tensor]:
         """Choose a pipeline for each image.
 
         Args:
             images: Linear RGB inputs, (B, 3, H, W).
 
         Returns:
-            Module tokens (B, L) int64, padded with the bank's end token, and normalised parameters (B, P).
+            The pipelines; or module tokens (B, L) int64, padded with the bank's end token, and normalised parameters
+            (B, P), or (B, L, P) with a row a step. Steps that the problem's rules do not allow are dropped, as in the
+            environments.
         """
-        ...
+        raise NotImplementedError
+
+    def enhance(self, images: Tensor) -> Tensor:
+        """Process images, (B, 3, H, W) -> (B, 3, H, W), if that is no sequence of modules of the bank."""
+        raise NotImplementedError
+
+    def diagnostics(self) -> dict[str, float]:
+        """Numbers to draw beside the learning curve."""
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        """What was learned, and all that is needed to use it again: tensors, and values that JSON can hold.
+
+        Nothing of the data or the device that it was trained on.
+        """
+        raise NotImplementedError
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take over what :meth:`state` gave, in a fresh agent made with the same options; tensors are on the CPU."""
+        raise NotImplementedError
+
+    @property
+    def makes_pipelines(self) -> bool:
+        """Whether it answers with pipelines of the bank, which replay from the row alone."""
+        return type(self).pipelines is not Agent.pipelines
+
+    @property
+    def can_be_saved(self) -> bool:
+        """Whether it defines what to keep."""
+        return type(self).state is not Agent.state
+
+    def save(self, folder: Path) -> None:
+        """Write :meth:`state` to ``folder``: ``policy.safetensors`` and ``policy.json``; nothing is pickled."""
+        state = self.state()
+        tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
+        card = {key: value for key, value in state.items() if key not in tensors}
+        copies = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+        save_file(copies, folder / _TENSORS)
+        (folder / _CARD).write_text(json.dumps(card, indent=1))
+
+    def load(self, folder: Path) -> None:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            UserError: A file is missing or damaged, or of another agent.
+        """
+        name = type(self).__name__
+        try:
+            state = {**json.loads((folder / _CARD).read_text()), **load_file(folder / _TENSORS)}
+        except Exception as error:  # whatever a damaged file makes its reader raise
+            raise UserError(f"'{folder}' holds no saved {name}: {one_line(error)}") from error
+        try:
+            self.load_state(state)
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise UserError(f"'{folder}' holds something else than this {name}: {one_line(error)}") from error
+
+    def to(self, device: str) -> None:
+        """Move its networks, if it has any."""
+        if self.networks is not None:
+            self.networks.to(device)
+
+
+class PlainAgent(Agent):
+    """A plain class with ``train`` and ``pipelines`` or ``enhance`` as an agent; what else it has is used.
+
+    Args:
+        agent: An instance of it. It may also have ``networks``, ``diagnostics()``, ``save(folder)`` with
+            ``load(folder)``, and ``observes``.
+        name: What it is called in errors.
+
+    Raises:
+        UserError: It lacks a method that it needs.
+    """
+
+    def __init__(self, agent: Any, name: str) -> None:
+        self.agent, self.name = agent, name
+        if not self._has("train"):
+            raise UserError(f"agent '{name}' has no method train(training)")
+        if not (self._has("pipelines") or self._has("enhance")):
+            raise UserError(f"agent '{name}' has neither pipelines(images) nor enhance(images)")
+        self.observes = getattr(agent, "observes", "raw") if self._has("observes") else "raw"  # type: ignore[misc]
+
+    def _has(self, name: str) -> bool:
+        """Whether the class or the instance has it; errors inside a property of the user's are not swallowed."""
+        try:
+            inspect.getattr_static(self.agent, name)
+        except AttributeError:
+            return False
+        return True
+
+    @property
+    def networks(self) -> nn.Module | None:
+        """The agent's, if it has any."""
+        return self.agent.networks if self._has("networks") else None
+
+    def train(self, training: Training) -> None:
+        """Let the agent learn."""
+        self.agent.train(training)
+
+    def pipelines(self, images: Tensor) -> Pipelines | tuple[Tensor, Tensor]:
+        """Ask the agent."""
+        return self.agent.pipelines(images)
+
+    def enhance(self, images: Tensor) -> Tensor:
+        """Ask the agent."""
+        return self.agent.enhance(images)
+
+    def diagnostics(self) -> dict[str, float]:
+        """The agent's, if it has any."""
+        return self.agent.diagnostics() if self._has("diagnostics") else {}
+
+    @property
+    def makes_pipelines(self) -> bool:
+        """Whether it has ``pipelines``."""
+        return self._has("pipelines")
+
+    @property
+    def can_be_saved(self) -> bool:
+        """Whether it has ``save`` and ``load``."""
+        return self._has("save") and self._has("load")
+
+    def save(self, folder: Path) -> None:
+        """Let the agent write to ``folder``."""
+        self.agent.save(folder)
+
+    def load(self, folder: Path) -> None:
+        """Let the agent read from ``folder``."""
+        self.agent.load(folder)
 
 
 def agent_names() -> dict[str, str]:
     """The registered agents: name -> ``package.module:Class``."""
-    return {point.name: point.value for point in entry_points(group=ENTRY_POINT_GROUP)}
+    return plugins.plugin_names("agents")
 
 
 def load_agent(spec: str, options: Mapping[str, Any] | None = None) -> Agent:
     """Make an agent.
 
     Args:
-        spec: Name of an entry point of the group ``isp_gym.agents``, or ``package.module:Class``; the current folder is
-            searched too.
+        spec: Name of an entry point of the group ``isp_gym.agents``, or ``package.module:Class``.
         options: Arguments of its constructor.
 
     Raises:
         UserError: There is no such agent, or it does not take these options.
     """
-    cls = _load_class(spec)
+    cls = plugins.find("agents", spec)
     try:
-        agent = cls(**(options or {}))
+        made = cls(**(options or {}))
     except (TypeError, ValueError) as error:
-        raise UserError(f"agent '{spec}' does not take its options: {error}") from error
-    _check_methods(spec, agent)
+        raise UserError(f"agent '{spec}' does not take its options: {one_line(error)}") from error
+    return as_agent(made, spec)
+
+
+def as_agent(made: Any, name: str) -> Agent:
+    """An instance of any class as an agent.
+
+    Raises:
+        UserError: It lacks a method that it needs, or observes what there is not.
+    """
+    agent = made if isinstance(made, Agent) else PlainAgent(made, name)
+    methods = [method for method in ("pipelines", "enhance") if _defines(agent, method)]
+    if not _defines(agent, "train") or not methods:
+        missing = "method train(training)" if methods else "pipelines(images) or enhance(images)"
+        raise UserError(f"agent '{name}' has no {missing}")
+    if agent.observes not in OBSERVES:
+        raise UserError(f"agent '{name}' observes '{agent.observes}'; what there is: {', '.join(OBSERVES)}")
     return agent
 
 
-def _load_class(spec: str) -> Any:
-    names = agent_names()
-    if spec not in names and ":" not in spec:
-        raise unknown("agent", spec, [*names, "package.module:Class"])
-    module_name, _, class_name = names.get(spec, spec).partition(":")
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # a console script does not search the current folder by itself
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise UserError(f"cannot import agent '{spec}': {error}") from error
-    if not hasattr(module, class_name):
-        raise UserError(f"agent '{spec}': module '{module_name}' has no class '{class_name}'")
-    return getattr(module, class_name)
+def _defines(agent: Agent, method: str) -> bool:
+    return getattr(type(agent), method) is not getattr(Agent, method)
 
 
-def _check_methods(spec: str, agent: Any) -> None:
-    if not callable(getattr(agent, "train", None)):
-        raise UserError(f"agent '{spec}' has no method train(training)")
-    if not any(callable(getattr(agent, name, None)) for name in ("pipelines", "enhance")):
-        raise UserError(f"agent '{spec}' has neither pipelines(images) nor enhance(images)")
+def one_line(error: BaseException) -> str:
+    """What an error says, in one line."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from isp_gym.data import SceneBatch
 from isp_gym.envs.core import Core, Step, image_space
-from isp_gym.envs.pipeline import PipelineState, legal_sequences
+from isp_gym.envs.pipeline import PipelineState
 from isp_gym.envs.setting import Setting
 from isp_gym.envs.single import ISPEnv
 from isp_gym.envs.transition import Transition
@@ -30,7 +30,7 @@ class SequenceCore(Core):
         super().__init__(transition, num_lanes, setting)
         self.single_observation_space = image_space(setting.image_size)
         blank = torch.zeros(num_lanes, *self.single_observation_space.shape, device=setting.device)
-        self.state = PipelineState.start(blank, transition.bank, setting.length, setting.typed)
+        self.state = PipelineState.start(blank, transition.rules)
 
     def _restart(self, lanes: Tensor, scenes: SceneBatch) -> None:
         self.state.restart(lanes, scenes.images)
@@ -38,17 +38,11 @@ class SequenceCore(Core):
     @torch.no_grad()
     def advance(self, actions: Native) -> Step:
         """Run the pipelines; every episode ends."""
-        end, asked, state = self.transition.bank.end_token, actions["sequence"], self.state
-        sequences = legal_sequences(self.transition.bank, asked, self.setting.typed)
-        outcome = self.transition.play(self.scenes, sequences, actions["params"])
-        state.images, state.sequences, state.params = outcome.images, sequences, actions["params"].clone()
-        lengths = (sequences != end).sum(1)
-        info = {
-            "loss": outcome.loss,
-            "penalty": outcome.penalty,
-            "length": lengths,
-            "refused": (asked != end).cumprod(1).sum(1) - lengths,
-        }
+        pipelines, state = self.transition.rules.admit(actions["sequence"], actions["params"]), self.state
+        outcome = self.transition.play(self.scenes, pipelines)
+        state.images, state.sequences, state.params = outcome.images, pipelines.tokens, pipelines.params.clone()
+        lengths = pipelines.lengths
+        info = {"loss": outcome.loss, "penalty": outcome.penalty, "length": lengths, "refused": pipelines.refused}
         return Step(outcome.reward, torch.ones_like(lengths, dtype=torch.bool), info)
 
     def observe(self, lanes: Tensor | slice = slice(None)) -> Tensor:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from isp_gym.data import ON_ERROR, SPLITS, SceneSet, check_data, load_scenes
 from isp_gym.envs.transition import Transition
 from isp_gym.errors import UserError, unknown
 from isp_gym.modules import Bank, get_bank
+from isp_gym.pipelines import Rules
 from isp_gym.rewards import Objective, TerminalReward
 from isp_gym.tasks import Task, default_data, get_task
 
@@ -37,6 +39,7 @@ class Setting:
         on_error: What to do about a file that cannot be used: ``"raise"`` an error, or ``"skip"`` it with a warning.
         order: ``"free"``: modules in any order; ``"typed"``: each must find the light that it needs (linear or display,
             see :meth:`isp_gym.modules.Bank.typed_mask`), or it is refused like a module used twice.
+        repeats: Whether a module may be used more than once, each time with parameters of its own.
         objective: Rewards to be paid for in place of the task's loss, with their weights, e.g. ``{"entropy": 1.0}``
             (see :func:`isp_gym.rewards.table`); evaluation keeps the task's metrics.
         reward: Fields of :class:`isp_gym.rewards.TerminalReward` to change, e.g. ``{"low": 0.02}``.
@@ -49,14 +52,15 @@ class Setting:
     image_size: int = 64
     scene_seed: int = 0
     bank: str = "stable"
-    modules: Sequence[str] | None = None
+    modules: list[str] | None = None
     max_length: int | None = None
     task: str = "enhancement"
-    task_options: Mapping[str, Any] | None = None
+    task_options: dict[str, Any] | None = None
     on_error: str = "raise"
     order: str = "free"
-    objective: Mapping[str, float] | None = None
-    reward: Mapping[str, float] | None = None
+    repeats: bool = False
+    objective: dict[str, float] | None = None
+    reward: dict[str, float] | None = None
     device: str = "cpu"
 
     def __post_init__(self) -> None:
@@ -100,19 +104,21 @@ class Setting:
         self.make_reward()
         check_data(self.data)
 
+    @cached_property
+    def rules(self) -> Rules:
+        """What a pipeline may be: bank, longest length, order, repeats."""
+        bank = self.make_bank()
+        length = bank.num_modules if self.max_length is None else self.max_length
+        return Rules(bank, length, self.order == "typed", self.repeats)
+
     @property
     def length(self) -> int:
         """The longest pipeline, in modules."""
-        return self.make_bank().num_modules if self.max_length is None else self.max_length
+        return self.rules.max_length
 
     def make_bank(self) -> Bank:
         """The module bank."""
         return get_bank(self.bank, None if self.modules is None else tuple(self.modules))
-
-    @property
-    def typed(self) -> bool:
-        """Whether the order of modules is restricted."""
-        return self.order == "typed"
 
     def make_task(self) -> Task:
         """The downstream task, with the objective as its loss if there is one."""
@@ -134,7 +140,7 @@ class Setting:
 
     def make_transition(self, budget: Budget | None = None) -> Transition:
         """The transition over the scenes of the split."""
-        return Transition(self.load_scenes(), self.make_bank(), self.make_task(), self.make_reward(), budget)
+        return Transition(self.load_scenes(), self.rules, self.make_task(), self.make_reward(), budget)
 
 
 def check_device(device: str) -> None:

@@ -25,37 +25,34 @@ from isp_gym.envs.views import (
     StepwiseDiscrete,
     StepwiseMultiDiscrete,
 )
-from isp_gym.modules import Bank
+from isp_gym.pipelines import Pipelines, Rules
 
-Policy = Callable[[dict[str, Tensor]], tuple[Tensor, Tensor]]
+Policy = Callable[[PipelineState], tuple[Tensor, Tensor]]
 
 
 @torch.no_grad()
-def run_policy(
-    policy: Policy, images: Tensor, bank: Bank, max_length: int, typed: bool = False
-) -> tuple[Tensor, Tensor]:
+def run_policy(policy: Policy, images: Tensor, rules: Rules) -> Pipelines:
     """Let a stepwise policy build a pipeline for each image, without any reward.
 
     Args:
-        policy: Maps observations (as of :class:`StepwiseEnv`, batched tensors) to tokens (n,) and parameters (n, P).
+        policy: Maps a state, whose :meth:`PipelineState.observe` is the observation of :class:`StepwiseEnv` as batched
+            tensors, to tokens (n,) and parameters (n, P).
         images: Linear RGB inputs, (n, 3, H, W).
-        bank: The ISP modules.
-        max_length: Longest pipeline.
-        typed: As ``order="typed"``.
+        rules: What a pipeline may be; as in the environment, a step that they do not allow changes nothing.
 
     Returns:
-        Sequences (n, max_length) int64, padded with the end token, and parameters (n, P): the pipelines it built.
+        The pipelines that it built, each step with the parameters that it was given.
     """
-    state = PipelineState.start(images, bank, max_length, typed)
+    state = PipelineState.start(images, rules)
     alive = torch.ones(len(images), dtype=torch.bool, device=images.device)
-    for _ in range(max_length):
-        asked, params = (chosen.to(images.device) for chosen in policy(state.observe()))
-        alive = alive & (asked != bank.end_token)
+    for _ in range(rules.max_length):
+        asked, params = (chosen.to(images.device) for chosen in policy(state))
+        alive = alive & (asked != rules.bank.end_token)
         if not alive.any():
             break
-        tokens = state.admit(asked).where(alive, bank.end_token)
-        state.record(tokens, params, bank.step(state.images, tokens, params))
-    return state.sequences, state.params
+        tokens = state.admit(asked).where(alive, rules.bank.end_token)
+        state.record(tokens, params, rules.bank.step(state.images, tokens, params))
+    return Pipelines(rules, state.sequences, state.params)
 
 
 class StepwiseCore(Core):
@@ -80,7 +77,7 @@ class StepwiseCore(Core):
             }
         )
         blank = torch.zeros(num_lanes, *image.shape, device=setting.device)
-        self.state = PipelineState.start(blank, bank, setting.length, setting.typed)
+        self.state = PipelineState.start(blank, transition.rules)
         self.ledger = Ledger(transition, num_lanes, dense, setting.device)
 
     def _restart(self, lanes: Tensor, scenes: SceneBatch) -> None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from isp_gym.budget import Budget, BudgetExhausted
+from isp_gym.budget import Budget
 from isp_gym.data import SceneBatch, SceneSet
 from isp_gym.envs.curves import apply_curves
 from isp_gym.envs.parts import part_size
 from isp_gym.errors import UserError
-from isp_gym.modules import Bank
+from isp_gym.pipelines import Pipelines, Rules
 from isp_gym.rewards import Objective, TerminalReward
 from isp_gym.tasks import Task
 
@@ -32,17 +32,18 @@ class Transition:
 
     Args:
         scenes: The scenes that may be used.
-        bank: The ISP modules.
+        rules: What a pipeline may be, with the bank that applies it.
         task: Says what an image is worth.
         reward: The penalty's bounds and weights.
         budget: Counts the task evaluations; replace it to share one between environments.
     """
 
     def __init__(
-        self, scenes: SceneSet, bank: Bank, task: Task, reward: TerminalReward, budget: Budget | None = None
+        self, scenes: SceneSet, rules: Rules, task: Task, reward: TerminalReward, budget: Budget | None = None
     ) -> None:
         self.scenes = scenes
-        self.bank = bank
+        self.rules = rules
+        self.bank = rules.bank
         self.task = task
         self.reward = reward
         self.budget = budget or Budget()
@@ -94,26 +95,30 @@ class Transition:
             )
         return self.task
 
-    def play(self, scenes: SceneBatch, sequences: Tensor, params: Tensor) -> Outcome:
-        """Run whole pipelines and pay the terminal reward.
+    def play(self, scenes: SceneBatch, pipelines: Pipelines | Tensor, params: Tensor | None = None) -> Outcome:
+        """Run whole pipelines for the terminal reward.
 
         Args:
             scenes: B scenes.
-            sequences: Module tokens, (B, L) int64, padded with the end token.
-            params: Normalised parameters, (B, P) in [0, 1]; gradients flow into them.
+            pipelines: One for each; or module tokens, (B, L) int64, of which the steps that the rules do not allow are
+                dropped (:meth:`isp_gym.pipelines.Rules.admit`).
+            params: Normalised parameters of the tokens, (B, P) or (B, L, P); gradients flow into them.
 
         Returns:
             The outcome of each scene.
         """
-        images = self.bank(scenes.images, sequences, params)
-        self.count_modules(sequences, images)
+        if not isinstance(pipelines, Pipelines):
+            if params is None:
+                raise TypeError("play takes pipelines, or tokens and their params")
+            pipelines = self.rules.admit(pipelines, params)
+        images = pipelines(scenes.images)
+        self._count(int(pipelines.lengths.sum()), images)
         loss, penalty = self.loss(images, scenes), self.reward.penalty(images)
         return Outcome(images, loss, penalty, self.initial_loss(scenes) - loss - penalty)
 
     def require(self, images: int) -> None:
         """Raise ``BudgetExhausted`` unless the budget covers ``images`` scores; nothing is counted."""
-        if images > self.budget.remaining:
-            raise BudgetExhausted(f"{images} task evaluations asked for, {self.budget.remaining} left")
+        self.budget.require(images)
 
     def step(self, images: Tensor, tokens: Tensor, params: Tensor) -> Tensor:
         """One module an image, (B,) tokens; the end token leaves its image as it is."""
@@ -132,4 +137,4 @@ class Transition:
         self._count(int((sequences != self.bank.end_token).cumprod(1).sum()), images)
 
     def _count(self, applied: int, images: Tensor) -> None:
-        self.budget.module_megapixels += applied * images.shape[-1] * images.shape[-2] / 1e6
+        self.budget.add_megapixels(applied * images.shape[-1] * images.shape[-2] / 1e6)

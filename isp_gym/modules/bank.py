@@ -10,6 +10,8 @@ from torch import Tensor
 
 from isp_gym.modules.base import Module
 
+Place = tuple[int, int]  # an image, and a step of its pipeline
+
 
 class Bank:
     """Applies per-image sequences of modules with per-image parameters; differentiable in images and parameters.
@@ -47,7 +49,7 @@ class Bank:
         Args:
             images: (B, 3, H, W) floating point, linear RGB. Half precision is computed in single precision.
             sequences: (B, L) int64 tokens; what follows the first end token of a row is ignored.
-            params: (B, P) normalised parameters in [0, 1].
+            params: (B, P) normalised parameters in [0, 1], or (B, L, P) with a row a step.
 
         Returns:
             (B, 3, H, W) in the dtype of ``images``. Image i depends on row i of each argument only. Where
@@ -59,7 +61,7 @@ class Bank:
         """
         if sequences.ndim != 2 or sequences.is_floating_point():
             raise ValueError(f"sequences must be int64 of shape (B, L), got {_kind(sequences)}")
-        self._check(images, len(sequences), params)
+        self._check(images, sequences, params)
         return self._run(images, [self._program(row) for row in sequences.tolist()], params)
 
     def step(self, images: Tensor, tokens: Tensor, params: Tensor) -> Tensor:
@@ -86,9 +88,10 @@ class Bank:
         return torch.cat([module.physical(part) for module, part in zip(self.modules, parts, strict=True)], -1)
 
     def describe(self, sequence: Tensor, params: Tensor) -> list[str]:
-        """Says in words what one sequence (L,) with one parameter vector (P,) does, a line a module."""
-        values = self.physical(params.detach().float()).tolist()
-        return [_words(self.modules[token], values[self.slices[token]]) for token in self._program(sequence.tolist())]
+        """Says in words what one sequence (L,) does with parameters (P,), or (L, P) of each step, a line a module."""
+        values = self.physical(params.detach().float().expand(len(sequence), -1)).tolist()
+        program = self._program(sequence.tolist())
+        return [_words(self.modules[t], row[self.slices[t]]) for t, row in zip(program, values, strict=False)]
 
     def typed_mask(self, used: Tensor) -> Tensor:
         """Next tokens that the domains of light allow.
@@ -139,14 +142,18 @@ class Bank:
             for token, module in enumerate(self.modules)
         ]
 
-    def _check(self, images: Tensor, sequences: int, params: Tensor) -> None:
+    def _check(self, images: Tensor, sequences: Tensor, params: Tensor) -> None:
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
             raise ValueError(f"images must be floating point of shape (B, 3, H, W), got {_kind(images)}")
-        if params.ndim != 2 or params.shape[1] != self.num_params or not params.is_floating_point():
-            raise ValueError(f"params must be floating point of shape (B, {self.num_params}), got {_kind(params)}")
-        if not len(images) == sequences == len(params):
+        shapes = ((self.num_params,), (sequences.shape[1], self.num_params))
+        if params.shape[1:] not in shapes or not params.is_floating_point():
             raise ValueError(
-                f"batch sizes differ: {len(images)} images, {sequences} sequences, {len(params)} rows of params"
+                f"params must be floating point of shape (B, {self.num_params}), or with a row a step "
+                f"(B, {sequences.shape[1]}, {self.num_params}), got {_kind(params)}"
+            )
+        if not len(images) == len(sequences) == len(params):
+            raise ValueError(
+                f"batch sizes differ: {len(images)} images, {len(sequences)} sequences, {len(params)} rows of params"
             )
         # On an accelerator reading the answer would wait for the queue; there the caller answers for the values.
         if params.device.type == "cpu" and not bool(((params >= 0) & (params <= 1)).all()):
@@ -163,22 +170,24 @@ class Bank:
         dtype = images.dtype
         images = images.to(torch.promote_types(dtype, torch.float32))
         params = params.to(images.dtype)
+        if params.ndim == 2:
+            params = params[:, None].expand(-1, max(map(len, programs), default=0), -1)
         if all(program == programs[0] for program in programs):
-            for token in programs[0] if programs else []:
+            for step, token in enumerate(programs[0] if programs else []):
                 module = self.modules[token]
-                images = module.apply(images, module.physical(params[:, self.slices[token]]))
+                images = module.apply(images, module.physical(params[:, step, self.slices[token]]))
             return images.to(dtype)
         schedule = list(self._schedule(programs))
         values = self._values(schedule, params)
         rows = list(images.unbind())
         for token, group in schedule:
-            done = self.modules[token].apply(torch.stack([rows[row] for row in group]), next(values[token]))
-            for row, image in zip(group, done.unbind(), strict=True):
+            done = self.modules[token].apply(torch.stack([rows[row] for row, _ in group]), next(values[token]))
+            for (row, _), image in zip(group, done.unbind(), strict=True):
                 rows[row] = image
         return torch.stack(rows).to(dtype)
 
-    def _schedule(self, programs: list[list[int]]) -> Iterator[tuple[int, list[int]]]:
-        """Which module to run on which images, one after another.
+    def _schedule(self, programs: list[list[int]]) -> Iterator[tuple[int, list[Place]]]:
+        """Which module to run on which images, each at which of its steps, one after another.
 
         Images do not depend on each other, hence need not keep step: the module comes first for which most of the
         images that still need it are there, and a costly one waits until all are.
@@ -188,13 +197,14 @@ class Bank:
             return not self.modules[token].costly, len(waiting[token]) / needed[token]
 
         needed = Counter(chain.from_iterable(programs))
-        ahead = [iter(program) for program in programs]
-        waiting: dict[int, list[int]] = {}
-        moved: Iterable[int] = range(len(programs))
+        ahead = [enumerate(program) for program in programs]
+        waiting: dict[int, list[Place]] = {}
+        moved: Iterable[Place] = [(row, 0) for row in range(len(programs))]
         while True:
-            for row in moved:
-                if (token := next(ahead[row], None)) is not None:
-                    waiting.setdefault(token, []).append(row)
+            for row, _ in moved:
+                if (upcoming := next(ahead[row], None)) is not None:
+                    step, token = upcoming
+                    waiting.setdefault(token, []).append((row, step))
             if not waiting:
                 return
             token = max(waiting, key=readiness)
@@ -202,15 +212,16 @@ class Bank:
             needed[token] -= len(moved)
             yield token, moved
 
-    def _values(self, schedule: list[tuple[int, list[int]]], params: Tensor) -> dict[int, Iterator[Tensor]]:
+    def _values(self, schedule: list[tuple[int, list[Place]]], params: Tensor) -> dict[int, Iterator[Tensor]]:
         """The physical parameters of the groups of each token in turn; one look-up for all, not one a group."""
-        groups: dict[int, list[list[int]]] = {}
+        groups: dict[int, list[list[Place]]] = {}
         for token, group in schedule:
             groups.setdefault(token, []).append(group)
-        rows = [list(chain.from_iterable(of_token)) for of_token in groups.values()]
-        gathered = params.index_select(0, torch.tensor(list(chain.from_iterable(rows)), device=params.device))
+        places = [list(chain.from_iterable(of_token)) for of_token in groups.values()]
+        row, step = torch.tensor(list(chain.from_iterable(places)), device=params.device).unbind(1)
+        gathered = params.flatten(0, 1).index_select(0, row * params.shape[1] + step)
         values = {}
-        for (token, of_token), part in zip(groups.items(), gathered.split([len(row) for row in rows]), strict=True):
+        for (token, of_token), part in zip(groups.items(), gathered.split([len(p) for p in places]), strict=True):
             physical = self.modules[token].physical(part[:, self.slices[token]])
             values[token] = iter(physical.split([len(group) for group in of_token]))
         return values

@@ -92,7 +92,7 @@ def test_costly_modules_wait_for_company(bank):
     programs = [torch.randperm(bank.num_modules, generator=generator).tolist() for _ in range(8)]
     schedule = list(bank._schedule(programs))
     assert sum(token == denoise for token, _ in schedule) == 1
-    order = [[token for token, rows in schedule if row in rows] for row in range(8)]
+    order = [[token for token, places in schedule if row in dict(places)] for row in range(8)]
     assert order == programs
 
 
@@ -102,8 +102,9 @@ def test_schedule_runs_each_program_in_order(bank):
     lengths = torch.randint(0, 7, (30,), generator=generator).tolist()
     programs = [torch.randint(0, bank.num_modules, (n,), generator=generator).tolist() for n in lengths]
     schedule = list(bank._schedule(programs))
-    assert [[token for token, rows in schedule if row in rows] for row in range(30)] == programs
-    assert all(len(set(rows)) == len(rows) for _, rows in schedule)
+    steps = [[(dict(places)[row], token) for token, places in schedule if row in dict(places)] for row in range(30)]
+    assert steps == [list(enumerate(program)) for program in programs]
+    assert all(len(dict(places)) == len(places) for _, places in schedule)
     assert len(schedule) < sum(lengths) / 2
 
 
