@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import errno
 import json
-import os
 import sys
 import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from click.exceptions import Abort, ClickException
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from isp_gym import plugins
 from isp_gym.benchmark.agent import agent_names
 from isp_gym.benchmark.compare import compare as run_comparison
-from isp_gym.benchmark.config import load_config, read_config
-from isp_gym.benchmark.evaluate_policy import evaluate_policy, settings_for
+from isp_gym.benchmark.config import CompareConfig, load_config, read_config
+from isp_gym.benchmark.evaluate_policy import evaluate_policy, problem_for
+from isp_gym.benchmark.files import default_jobs
 from isp_gym.benchmark.oracle import find_oracle
-from isp_gym.benchmark.replay import TOLERANCE, replay_file
+from isp_gym.benchmark.replay import replay_results
+from isp_gym.benchmark.replay_oracle import is_oracle, replay_oracle
+from isp_gym.benchmark.results import SCHEMA
 from isp_gym.benchmark.table import rich_table, summarise
+from isp_gym.benchmark.workers import Interrupted
 from isp_gym.data import DATA_SOURCES, data_card
 from isp_gym.envs import environment_table
 from isp_gym.errors import UserError
@@ -34,6 +40,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+AllowCode = Annotated[
+    bool, typer.Option("--allow-code", help="Import the plug-ins and unpickle the checkpoints that the file names.")
+]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object in place of a table.")]
 
 
@@ -46,15 +55,22 @@ def compare(
     ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, help="Use this many seeds, from 0 on.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time; one a CPU core if not given.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Take finished runs of OUT as they are; what was interrupted always goes on.")
+    ] = False,
+    keep: Annotated[int | None, typer.Option(min=1, help="How many of a run's last checkpoints stay.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="End with the results as one line of JSON.")] = False,
 ) -> None:
     """Train and test agents side by side on the same scenes, budget and seeds."""
     console = _console(stderr=as_json)
     settings = load_config(config, overrides or (), seeds)
-    results = run_comparison(settings, out, jobs, console)
-    lines = summarise(results["rows"])
-    console.print(rich_table(lines, f"{settings.task} on {settings.data}, test scenes"))
-    console.print(f"report: {out / 'report.html'}", highlight=False, soft_wrap=True)
+    settings.keep = keep or settings.keep
+    results = run_comparison(settings, out, jobs, console, resume)
+    for name, problem in CompareConfig.of(results["config"]).problems.items():
+        lines = summarise([row for row in results["rows"] if row["problem"] == name])
+        counts = f"{problem.scenes.train} training, {problem.scenes.validation} validation, {problem.scenes.test} test scenes"
+        console.print(rich_table(lines, f"{problem.env.task} on {problem.env.data} ({counts})"))
+    console.print(f"report: {out / 'report.html'}", highlight=False, soft_wrap=True, markup=False)
     if as_json:
         print(json.dumps(results))
 
@@ -72,19 +88,24 @@ def evaluate(
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes, e.g. scenes.test=100 image_size=128.")
     ] = None,
     budget: Annotated[int, typer.Option(min=0, help="Task evaluations to train an agent given by name with.")] = 1000,
+    problem: Annotated[str | None, typer.Option(help="Which of the config's problems, if it has several.")] = None,
     pictures: Annotated[int, typer.Option(min=0, help="Scenes whose pipeline is printed.")] = 3,
+    allow_code: AllowCode = False,
     as_json: Annotated[bool, typer.Option("--json", help="End with the results as one line of JSON.")] = False,
 ) -> None:
     """Measure one policy on the scenes of a split, and say in physical units what it does."""
-    settings = settings_for(policy, config, overrides or (), task=task, data=data)
-    row = evaluate_policy(policy, settings, split, budget)
+    with plugins.untrusted(_named(policy, task, data, *(overrides or ())), allow=allow_code or config is not None):
+        chosen = problem_for(policy, config, overrides or (), task, data, problem)
+        row = evaluate_policy(policy, chosen, split, budget)
+        cards = {row["problem"]: data_card([chosen.setting(split).load_scenes()])} if as_json else {}
     console = _console(stderr=as_json)
-    console.print(rich_table(summarise([row]), f"{settings.task} on {settings.data}, {split} scenes"))
+    console.print(rich_table(summarise([row]), f"{row['task']} on {row['data']}, {len(row['scenes'])} {split} scenes"))
     for scene in row["scenes"][:pictures]:
-        if "words" in scene:
-            console.print(f"{scene['scene']}: {' > '.join(scene['words']) or 'no module'}", highlight=False)
+        if "description" in scene:
+            line = f"{scene['scene']}: {' > '.join(scene['description']) or 'no module'}"
+            console.print(line, highlight=False, markup=False)
     if as_json:
-        print(json.dumps({"rows": [row], "data": data_card([settings.setting(split).load_scenes()])}))
+        print(json.dumps({"schema": SCHEMA, "rows": [row], "data": cards}))
 
 
 @app.command()
@@ -99,8 +120,11 @@ def oracle(
 ) -> None:
     """Find the best sequence of a small bank by trying all of them, each with its best parameters."""
     settings = read_config(config, overrides or ())
-    settings.check_setting()
-    found = find_oracle(settings, out, jobs or len(os.sched_getaffinity(0)), _console(stderr=True))
+    if settings.several:
+        raise UserError(f"an oracle is of one problem; the config has {', '.join(settings.problems)}")
+    (problem,) = settings.problems.values()
+    problem.check()
+    found = find_oracle(problem, out, jobs or default_jobs(), _console(stderr=True))
     rows = [
         {"reward": round(row["reward"], 6), "sequence": " > ".join(row["sequence"]) or "no module"}
         for row in found["sequences"][:10]
@@ -111,43 +135,67 @@ def oracle(
 @app.command()
 def replay(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="results.json of a comparison, or oracle.json.")],
+    sample: Annotated[
+        int | None, typer.Option(min=1, help="Replay this many rows only, and some scenes of each; minutes at most.")
+    ] = None,
+    allow_code: AllowCode = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object in place of a table.")] = False,
 ) -> None:
-    """Compute results again from the pipelines that they record, and compare."""
-    rows = replay_file(file)
-    _show(rows, as_json)
-    worst = max(row["difference"] for row in rows)
-    if worst > TOLERANCE:
-        raise UserError(f"'{file}' does not replay: a score differs by {worst:.2g}; other package versions or data?")
+    """Compute results again from the pipelines and policies that they record, and compare scene by scene."""
+    with plugins.untrusted(allow=allow_code):
+        rows = replay_oracle(file) if is_oracle(file) else replay_results(file, sample)
+    _show([row.as_row() for row in rows], as_json)
+    faults = [row for row in rows if row.faults]
+    if faults:
+        raise UserError(f"'{file}' does not replay: {len(faults)} of {len(rows)} differ; {faults[0].what}: {faults[0].faults[0]}")
+    if not any(row.checked for row in rows):
+        raise UserError(f"'{file}': none of its {len(rows)} rows could be replayed; {rows[0].reason if rows else 'it has none'}")
+    if missing := sum(not row.checked for row in rows):
+        print(f"isp-gym: {missing} of {len(rows)} rows were not replayed: {next(r.reason for r in rows if r.reason)}", file=sys.stderr)
 
 
 @app.command()
-def envs(as_json: JsonFlag = False) -> None:
+def envs(as_json: AllowCode = Annotated[
+    bool, typer.Option("--allow-code", help="Import the plug-ins and unpickle the checkpoints that the file names.")
+]
+JsonFlag = False) -> None:
     """The registered environments: observation, action and reward at the default settings."""
     _show(environment_table(), as_json)
 
 
 @app.command()
-def modules(bank: Annotated[str, typer.Option(help="Name of the bank.")] = "stable", as_json: JsonFlag = False) -> None:
+def modules(bank: Annotated[str, typer.Option(help="Name of the bank.")] = "stable", as_json: AllowCode = Annotated[
+    bool, typer.Option("--allow-code", help="Import the plug-ins and unpickle the checkpoints that the file names.")
+]
+JsonFlag = False) -> None:
     """The modules of a bank, with their parameters and ranges."""
     rows = get_bank(bank).table()
     _show(rows if as_json else [{**row, "parameters": _ranges(row["parameters"])} for row in rows], as_json)
 
 
 @app.command()
-def rewards(as_json: JsonFlag = False) -> None:
+def rewards(as_json: AllowCode = Annotated[
+    bool, typer.Option("--allow-code", help="Import the plug-ins and unpickle the checkpoints that the file names.")
+]
+JsonFlag = False) -> None:
     """The no-reference rewards that an objective can name."""
     _show(reward_table(), as_json)
 
 
 @app.command()
-def agents(as_json: JsonFlag = False) -> None:
+def agents(as_json: AllowCode = Annotated[
+    bool, typer.Option("--allow-code", help="Import the plug-ins and unpickle the checkpoints that the file names.")
+]
+JsonFlag = False) -> None:
     """The agents that a config can name."""
     _show([{"name": key, "class": value} for key, value in sorted(agent_names().items())], as_json)
 
 
 @app.command()
-def data(as_json: JsonFlag = False) -> None:
+def data(as_json: AllowCode = Annotated[
+    bool, typer.Option("--allow-code", help="Import the plug-ins and unpickle the checkpoints that the file names.")
+]
+JsonFlag = False) -> None:
     """The data sources."""
     _show([dict(row) for row in DATA_SOURCES], as_json)
 
@@ -180,15 +228,31 @@ def _console(stderr: bool = False) -> Console:
     return console if console.is_terminal else Console(stderr=stderr, width=160)
 
 
+def _named(*words: str | None) -> list[str]:
+    """What the user has written on the command line, as names of plug-ins that may be imported."""
+    values = [word.partition("=")[2] if "=" in word else word for word in words if word]
+    return [*values, *(value.partition(":")[2] for value in values)]
+
+
 def main() -> None:
     """Run the command line; what the user must change is one line and exit code 2, and a warning is one line."""
     warnings.showwarning = lambda message, *_, **__: print(f"isp-gym: warning: {message}", file=sys.stderr)
     try:
-        app()
+        code = app(standalone_mode=False)
     except UserError as error:
-        sys.exit(_fail(str(error), 2))
-    except KeyboardInterrupt:
-        sys.exit(_fail("interrupted", 130))
+        code = _fail(str(error), 2)
+    except ClickException as error:
+        error.show()
+        code = error.exit_code
+    except Interrupted as error:
+        code = _fail(str(error) or "interrupted", 130)
+    except (Abort, KeyboardInterrupt):
+        code = _fail("interrupted", 130)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE):
+            raise
+        code = _fail(f"{error.strerror}: {error.filename or 'a file could not be written'}", 2)
+    sys.exit(code)
 
 
 def _fail(message: str, code: int) -> int:

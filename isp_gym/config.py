@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -57,12 +57,14 @@ def read_yaml(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]
         raise UserError(f"config '{path}' cannot be read: {' '.join(str(error).split())}") from error
 
 
-def with_overrides(settings: T, overrides: Sequence[str], what: str) -> T:
-    """A dataclass with ``key=value`` changes; arguments and errors as for :func:`typed` and :func:`read_yaml`."""
+def override(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """Plain values with ``key=value`` changes; errors as for :func:`read_yaml`."""
     _check_overrides(overrides)
-    base = OmegaConf.create(asdict(settings))  # type: ignore[call-overload]
-    merged = OmegaConf.merge(base, OmegaConf.from_dotlist(list(overrides)))
-    return typed(type(settings), OmegaConf.to_container(merged), what)  # type: ignore[arg-type]
+    try:
+        merged = OmegaConf.merge(OmegaConf.create(dict(values)), OmegaConf.from_dotlist(list(overrides)))
+        return OmegaConf.to_container(merged, resolve=True)  # type: ignore[return-value]
+    except (YAMLError, OmegaConfBaseException) as error:
+        raise UserError(f"{' '.join(overrides)} cannot be read: {' '.join(str(error).split())}") from error
 
 
 def _check_overrides(overrides: Sequence[str]) -> None:

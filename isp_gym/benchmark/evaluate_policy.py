@@ -5,19 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from isp_gym.benchmark.config import CompareConfig, read_config
+from isp_gym.benchmark.config import CompareConfig, Problem, read_config
 from isp_gym.benchmark.evaluation import evaluate
-from isp_gym.benchmark.policy import load_config_of, load_policy
-from isp_gym.benchmark.run import Row, controller_parameters, scene_rows, seed_everything
-from isp_gym.config import with_overrides
+from isp_gym.benchmark.policy import is_run, load_policy, problem_of_run
+from isp_gym.benchmark.random_state import seed_everything
+from isp_gym.benchmark.results import SCHEMA, Row
+from isp_gym.benchmark.run import controller_parameters, scene_rows
+from isp_gym.config import override
 from isp_gym.data.splits import check_split
+from isp_gym.errors import UserError
 
 
-def settings_for(
-    policy: str, file: Path | None, overrides: Sequence[str], task: str | None, data: str | None
-) -> CompareConfig:
-    """What to evaluate on: a config file's settings, else the run's own, else the defaults; then the changes.
+def problem_for(
+    policy: str, file: Path | None, overrides: Sequence[str], task: str | None, data: str | None, problem: str | None = None
+) -> Problem:
+    """What to evaluate on: a config file's problem, else the run's own, else the defaults; then the changes.
 
     Of the defaults, the data is what suits the task.
 
@@ -26,43 +30,60 @@ def settings_for(
     """
     changes = [f"{key}={value}" for key, value in (("task", task), ("data", data)) if value is not None]
     if file is not None:
-        config = read_config(file, [*overrides, *changes])
+        chosen = _only(read_config(file, [*overrides, *changes]), problem)
     else:
-        own, first = (load_config_of(Path(policy)), []) if Path(policy).is_dir() else (CompareConfig(), ["data=''"])
-        config = with_overrides(own, [*first, *overrides, *changes], "config key")
-    config.check_setting()
-    return config
+        own: dict[str, Any] = {}
+        if is_run(policy):
+            made = problem_of_run(Path(policy))
+            # The scenes that there were are no request for as many of other data.
+            own = {**made.flat(), "scenes": {"exact": False}} if data is not None else made.flat()
+        chosen = _only(CompareConfig.of(override(own, [*overrides, *changes])), problem)
+    chosen.check()
+    return chosen
 
 
-def evaluate_policy(policy: str, config: CompareConfig, split: str, budget: int = 1000) -> Row:
+def _only(config: CompareConfig, name: str | None) -> Problem:
+    if name is None and config.several:
+        raise UserError(f"the config has several problems; choose one with --problem: {', '.join(config.problems)}")
+    if name is not None and name not in config.problems:
+        raise UserError(f"the config has no problem '{name}'; it has {', '.join(config.problems)}")
+    return next(iter(config.problems.values())) if name is None else config.problems[name]
+
+
+def evaluate_policy(policy: str, problem: Problem, split: str, budget: int = 1000) -> Row:
     """Evaluate a policy.
 
     Args:
         policy: Its SPEC, see :func:`isp_gym.benchmark.policy.load_policy`.
-        config: What it is evaluated on.
+        problem: What it is evaluated on.
         split: The scenes.
         budget: Task evaluations to train a named agent with.
 
     Returns:
-        A row as in ``results.json``.
+        The keys of a row of ``results.json`` that an evaluation has.
     """
     check_split(split)
-    seed_everything(0)
+    seed = seed_everything(0)
     start = time.perf_counter()
-    agent, config, spent = load_policy(policy, config, budget)
-    seconds = time.perf_counter() - start
-    setting = config.setting(split)
-    scenes, bank = setting.load_scenes(), setting.make_bank()
-    result = evaluate(agent, scenes, bank, setting.make_task())
+    agent, problem, spent = load_policy(policy, problem.counted(), budget, seed)
+    seconds = round(time.perf_counter() - start, 2) if spent else 0.0
+    setting = problem.setting(split)
+    scenes = setting.load_scenes()
+    tested = evaluate(agent, scenes, setting.rules, setting.make_task().unmetered)
     return {
+        "schema": SCHEMA,
+        "problem": problem.name,
         "agent": policy,
-        "task": config.task,
-        "data": config.data,
+        "task": problem.env.task,
+        "data": problem.env.data,
         "split": split,
         "seed": 0,
-        "metrics": result.metrics,
+        "metrics": tested.metrics,
+        "scenes_left_out": tested.left_out,
         "task_evaluations": spent,
-        "seconds": round(seconds, 2) if spent else 0.0,
+        "seconds": seconds,
         "controller_parameters": controller_parameters(agent),
-        "scenes": scene_rows(result, scenes.ids, bank),
+        "refused": 0 if tested.pipelines is None else int(tested.pipelines.refused.sum()),
+        "scenes": scene_rows(tested, scenes),
+        "cost": {"seconds": seconds},
     }

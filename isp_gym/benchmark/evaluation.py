@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from isp_gym.benchmark.agent import Agent, PlainAgent, one_line
 from isp_gym.data import SceneBatch, SceneSet
+from isp_gym.data.access import lifted
 from isp_gym.errors import UserError
-from isp_gym.modules import Bank
+from isp_gym.pipelines import Pipelines, Rules
 from isp_gym.tasks import Task
 
 _CHUNK = 32
@@ -26,49 +28,62 @@ class Evaluation:
         outputs: The first processed images, (n, 3, H, W), as many as were asked for.
         metrics: Metrics of the whole set.
         per_scene: Metrics of each scene, (N,) each, NaN where a scene has none.
-        sequences: The pipelines, (N, L), or ``None`` for an agent that only enhances.
-        params: Their normalised parameters, (N, P), or ``None``.
+        pipelines: What was applied, N of them, or ``None`` for an agent that only enhances.
+        left_out: Scenes that are no test of anything (a constant target) and not part of the metrics.
     """
 
     outputs: Tensor
     metrics: dict[str, float]
     per_scene: dict[str, Tensor]
-    sequences: Tensor | None
-    params: Tensor | None
+    pipelines: Pipelines | None
+    left_out: int
+
+    def row(self, i: int) -> dict[str, Any]:
+        """Scene i's metrics and its exact pipeline; JSON has no NaN, so what it has not is left out."""
+        numbers = {name: float(values[i]) for name, values in self.per_scene.items() if not values[i].isnan()}
+        return numbers if self.pipelines is None else {**numbers, **self.pipelines.record(i)}
 
 
 @torch.no_grad()
-def evaluate(agent: Any, scenes: SceneSet, bank: Bank, task: Task, keep: int = 0) -> Evaluation:
-    """Run an agent on all scenes; it sees the inputs only.
+def evaluate(agent: Agent, scenes: SceneSet, rules: Rules, task: Task, keep: int = 0) -> Evaluation:
+    """Run an agent on all scenes; it sees what it observes of them only.
 
     Args:
-        agent: Has ``pipelines`` or ``enhance``, see :class:`isp_gym.benchmark.agent.Agent`.
-        scenes: What to evaluate on.
-        bank: Applies the pipelines.
-        task: Measures the outputs.
+        agent: Asked for pipelines or images.
+        scenes: What to evaluate on; their split may be sealed, for they are read here and not by the agent.
+        rules: What a pipeline may be; steps that they do not allow are dropped, as in the environments.
+        task: Measures the outputs; not metered.
         keep: How many of the processed images to keep.
 
     Raises:
-        UserError: The agent returned something of the wrong shape, or numbers that are not finite; or a metric is not
+        UserError: The agent returned something of the wrong kind, or numbers that are not finite; or a metric is not
             defined on these scenes.
     """
-    meter, parts = task.meter(), []
+    metric, parts = task.meter(), []
     kept: list[Tensor] = []
-    for batch in _batches(scenes):
-        outputs, sequences, params = process(agent, batch, bank)
-        parts.append((meter.add(outputs, batch), sequences, params))
+    for batch in batches(scenes):
+        outputs, pipelines = process(agent, batch, rules)
+        parts.append((metric.add(outputs, batch), pipelines))
         kept.append(outputs[: max(0, keep - sum(len(images) for images in kept))])
-    listed = parts[0][1] is not None
+    made = [pipelines.to("cpu") for _, pipelines in parts if pipelines is not None]
     return Evaluation(
         torch.cat(kept),
-        _defined(meter.result(), scenes),
-        {name: torch.cat([part[0][name] for part in parts]) for name in parts[0][0]},
-        torch.cat([part[1] for part in parts]) if listed else None,
-        torch.cat([part[2] for part in parts]) if listed else None,
+        defined(metric.result(), scenes),
+        {name: torch.cat([per_scene[name] for per_scene, _ in parts]) for name in parts[0][0]},
+        Pipelines.cat(made) if made else None,
+        metric.left_out(),
     )
 
 
-def _defined(metrics: dict[str, float], scenes: SceneSet) -> dict[str, float]:
+def batches(scenes: SceneSet) -> Iterator[SceneBatch]:
+    """All scenes, some at a time, read by the benchmark itself."""
+    for start in range(0, len(scenes), _CHUNK):
+        with lifted():
+            batch = scenes.batch(range(start, min(start + _CHUNK, len(scenes))))
+        yield batch
+
+
+def defined(metrics: dict[str, float], scenes: SceneSet) -> dict[str, float]:
     """The metrics; ``UserError`` if one is NaN, which tables cannot rank by and JSON cannot hold."""
     for name, value in metrics.items():
         if math.isnan(value):
@@ -79,39 +94,63 @@ def _defined(metrics: dict[str, float], scenes: SceneSet) -> dict[str, float]:
     return metrics
 
 
-def _batches(scenes: SceneSet) -> Iterator[SceneBatch]:
-    for start in range(0, len(scenes), _CHUNK):
-        yield scenes.batch(range(start, min(start + _CHUNK, len(scenes))))
-
-
-def process(agent: Any, batch: SceneBatch, bank: Bank) -> tuple[Tensor, Any, Any]:
-    """What an agent makes of some scenes, and its pipelines; arguments and errors as for :func:`evaluate`.
+def process(agent: Agent, batch: SceneBatch, rules: Rules) -> tuple[Tensor, Pipelines | None]:
+    """What an agent makes of some scenes; arguments and errors as for :func:`evaluate`.
 
     Returns:
-        Images (B, 3, H, W); tokens (B, L) and parameters (B, P), or ``None`` twice from an agent that only enhances.
+        Images (B, 3, H, W), and the pipelines that made them, or ``None`` of an agent that only enhances.
     """
-    images = _shown(agent, batch)
-    sequences = params = None
-    if hasattr(agent, "pipelines"):
-        sequences, params = agent.pipelines(images.clone())
-        outputs = bank(images, sequences, params)
-    else:
+    images = _observed(agent, batch)
+    if not agent.makes_pipelines:
         outputs = agent.enhance(images.clone())
-    if outputs.shape != images.shape:
-        raise UserError(f"{_name(agent)}.enhance returned shape {tuple(outputs.shape)} for {tuple(images.shape)}")
+        _check_images(agent, outputs, images)
+        return outputs, None
+    pipelines = pipelines_of(agent, images, rules)
+    outputs = pipelines(images)
     if not outputs.isfinite().all():
-        raise UserError(f"{_name(agent)} made an image with NaN or infinite values")
-    return outputs, sequences, params
+        raise UserError(f"{name_of(agent)} made an image with NaN or infinite values")
+    return outputs, pipelines
 
 
-def _shown(agent: Any, batch: SceneBatch) -> Tensor:
-    """The RAW input or, for an agent that asks for it, what the camera itself made of the shot."""
-    if getattr(agent, "sees", "raw") == "raw":
-        return batch.images
-    if batch.cameras is None:
-        raise UserError(f"{_name(agent)} needs camera JPEGs, and this data has none; leave the agent out")
-    return batch.cameras
+def pipelines_of(agent: Agent, images: Tensor, rules: Rules) -> Pipelines:
+    """An agent's pipelines for images (B, 3, H, W), admitted by the rules as the environments admit actions.
+
+    Raises:
+        UserError: What it answers is of the wrong kind.
+    """
+    answer = agent.pipelines(images.clone())
+    try:
+        if not isinstance(answer, Pipelines):
+            tokens, params = answer
+            answer = rules.admit(tokens, params)
+        elif answer.rules != rules:
+            answer = rules.admit(answer.tokens, answer.params)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{name_of(agent)}.pipelines is wrong: {one_line(error)}") from error
+    if len(answer) != len(images) or answer.tokens.device != images.device:
+        raise UserError(
+            f"{name_of(agent)}.pipelines returned {len(answer)} on {answer.tokens.device} "
+            f"for {len(images)} images on {images.device}"
+        )
+    return answer
 
 
-def _name(agent: Any) -> str:
-    return type(agent).__name__
+def _check_images(agent: Agent, outputs: Any, images: Tensor) -> None:
+    if not isinstance(outputs, Tensor) or outputs.shape != images.shape:
+        shape = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
+        raise UserError(f"{name_of(agent)}.enhance returned shape {shape} for {tuple(images.shape)}")
+    if not outputs.isfinite().all():
+        raise UserError(f"{name_of(agent)} made an image with NaN or infinite values")
+
+
+def _observed(agent: Agent, batch: SceneBatch) -> Tensor:
+    shown = {"raw": batch.images, "camera": batch.cameras, "target": batch.targets}[agent.observes]
+    if shown is None:
+        what = {"camera": "camera JPEGs", "target": "target images"}[agent.observes]
+        raise UserError(f"{name_of(agent)} needs {what}, and this data has none; leave the agent out")
+    return shown
+
+
+def name_of(agent: Agent) -> str:
+    """What an agent's class is called."""
+    return type(agent.agent if isinstance(agent, PlainAgent) else agent).__name__

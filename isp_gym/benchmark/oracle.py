@@ -11,7 +11,10 @@ from __future__ import annotations
 import json
 import math
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import permutations
@@ -23,26 +26,26 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from isp_gym.benchmark.config import CompareConfig, OracleSettings
+from isp_gym.benchmark.config import OracleSettings, Problem
+from isp_gym.benchmark.files import write_text
 from isp_gym.benchmark.oracle_file import Oracle, problem_of
-from isp_gym.envs.pipeline import legal_sequences
 from isp_gym.envs.setting import Setting
 from isp_gym.envs.transition import Transition
 from isp_gym.errors import UserError
-from isp_gym.modules import Bank
+from isp_gym.pipelines import Rules
 
 MAX_SEQUENCES = 5000
 _CACHE = "sequences.jsonl"
 
 
-def find_oracle(config: CompareConfig, out: Path, jobs: int, console: Console) -> Oracle:
+def find_oracle(problem: Problem, out: Path, jobs: int, console: Console) -> Oracle:
     """Try every sequence and write ``OUT/oracle.json``.
 
     Sequences already tried with the same problem and settings are read from ``OUT/sequences.jsonl``, so that an
     interrupted search goes on where it ended.
 
     Args:
-        config: Setting and :class:`OracleSettings`.
+        problem: Its environment and :class:`OracleSettings`.
         out: The folder to write.
         jobs: Processes.
         console: Where progress is shown.
@@ -51,9 +54,9 @@ def find_oracle(config: CompareConfig, out: Path, jobs: int, console: Console) -
         UserError: A setting is out of range, there are too many sequences to try, or ``out`` cannot be written to or
             holds the search of another problem.
     """
-    setting, settings = config.setting("train"), config.oracle
+    setting, settings = problem.setting("train"), problem.oracle
     _check(settings)
-    sequences = list(all_sequences(setting.make_bank(), setting.length, setting.typed))
+    sequences = list(all_sequences(setting.rules))
     cache = _Cache(out, setting, settings)
     with _workers(jobs, setting, settings) as run:
         for number in range(settings.rounds + 1):
@@ -71,28 +74,22 @@ def find_oracle(config: CompareConfig, out: Path, jobs: int, console: Console) -
     rows = sorted((cache.best(sequence) for sequence in sequences), key=lambda row: -row["reward"])
     scenes = setting.load_scenes().ids[: settings.scenes]
     oracle = {"problem": problem_of(setting), "settings": _settings(settings), "scenes": scenes, "sequences": rows}
-    _write(out / "oracle.json", json.dumps(oracle))
+    write_text(out / "oracle.json", json.dumps(oracle))
     return oracle
 
 
-def _write(path: Path, text: str) -> None:
-    """Write a file that is there in full or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
-    partial.replace(path)
-
-
-def all_sequences(bank: Bank, max_length: int, typed: bool = False) -> Iterator[tuple[int, ...]]:
-    """Every sequence of different modules, the empty one included, shortest first.
+def all_sequences(rules: Rules) -> Iterator[tuple[int, ...]]:
+    """Every sequence of different modules that the rules allow, the empty one included, shortest first.
 
     Raises:
-        UserError: There are more than ``MAX_SEQUENCES``.
+        UserError: There are more than ``MAX_SEQUENCES``, or modules may repeat.
     """
-    count = 0
-    for length in range(min(max_length, bank.num_modules) + 1):
+    bank, count = rules.bank, 0
+    if rules.repeats:
+        raise UserError("the oracle tries sequences of different modules: leave out repeats=true")
+    for length in range(min(rules.max_length, bank.num_modules) + 1):
         for sequence in permutations(range(bank.num_modules), length):
-            row = torch.tensor([sequence], dtype=torch.long).reshape(1, length)
-            if typed and length and not torch.equal(legal_sequences(bank, row, typed), row):
+            if not rules.legal(torch.tensor([sequence], dtype=torch.long).reshape(1, length)).all():
                 continue
             count += 1
             if count > MAX_SEQUENCES:
@@ -167,7 +164,7 @@ class _Cache:
             raise UserError(f"'{self.path}' is damaged; delete it to start anew") from error
         try:
             out.mkdir(parents=True, exist_ok=True)
-            _write(self.path, "".join(lines))
+            write_text(self.path, "".join(lines))
         except OSError as error:
             raise UserError(f"cannot write to '{out}': {error.strerror}") from error
 
@@ -206,13 +203,32 @@ class _Cache:
 
 @contextmanager
 def _workers(jobs: int, setting: Setting, settings: OracleSettings) -> Iterator[Callable[..., Iterable[Any]]]:
-    """Something that maps a function over work, here or in ``jobs`` processes."""
+    """Something that maps a function over work, here or in ``jobs`` processes.
+
+    Raises:
+        UserError: A process was killed.
+    """
     if jobs == 1:
         _start(setting, settings)
         yield map
-    else:
-        with multiprocessing.get_context("spawn").Pool(jobs, _start, (setting, settings)) as pool:
-            yield pool.imap_unordered
+        return
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _start, (setting, settings))
+
+    def unordered(function: Callable[[Any], Any], work: Iterable[Any]) -> Iterator[Any]:
+        for future in as_completed([pool.submit(function, item) for item in work]):
+            yield future.result()
+
+    try:
+        yield unordered
+    except BrokenProcessPool as error:
+        raise UserError(
+            "a process of the search was killed; is there enough memory? The same command goes on, try --jobs 1"
+        ) from error
+    finally:
+        # Without waiting: an interrupted search has its finished sequences in the file.
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in list((pool._processes or {}).values()):
+            process.kill()
 
 
 _WORKER: dict[str, Any] = {}
@@ -220,6 +236,8 @@ _WORKER: dict[str, Any] = {}
 
 def _start(setting: Setting, settings: OracleSettings) -> None:
     torch.set_num_threads(1)
+    if multiprocessing.parent_process() is not None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
     _WORKER.update(transition=setting.make_transition(), settings=settings)
 
 

@@ -10,15 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from isp_gym.benchmark.agent import Agent
 from isp_gym.benchmark.evaluation import process
 from isp_gym.envs.setting import Setting
 from isp_gym.errors import UserError
-from isp_gym.modules import Bank
+from isp_gym.pipelines import Pipelines
 
 Oracle = dict[str, Any]
 
 # What decides how much a sequence can earn on a scene; the number of scenes does not, scene k being what it is.
-_DECIDES = ("data", "image_size", "scene_seed", "bank", "modules", "max_length", "task", "task_options", "order")
+_DECIDES = ("data", "image_size", "scene_seed", "bank", "modules", "max_length", "task", "task_options", "order", "repeats")
 
 
 def problem_of(setting: Setting) -> dict[str, Any]:
@@ -59,7 +60,7 @@ def load_oracle(path: str | Path, setting: Setting) -> Oracle:
 
 
 @torch.no_grad()
-def regret(agent: Any, oracle: Oracle, setting: Setting) -> dict[str, float]:
+def regret(agent: Agent, oracle: Oracle, setting: Setting) -> dict[str, float]:
     """How much an agent leaves on the table, on the training scenes of the oracle.
 
     Args:
@@ -74,20 +75,21 @@ def regret(agent: Any, oracle: Oracle, setting: Setting) -> dict[str, float]:
     """
     transition = setting.make_transition()
     batch = transition.scenes.batch([transition.scenes.index(scene) for scene in oracle["scenes"]])
-    outputs, sequences, _ = process(agent, batch, transition.bank)
-    rewards = transition.initial_loss(batch) - transition.task.loss(outputs, batch) - transition.reward.penalty(outputs)
+    outputs, pipelines = process(agent, batch, setting.rules)
+    loss = transition.task.unmetered.loss(outputs, batch)
+    rewards = transition.initial_loss(batch) - loss - transition.reward.penalty(outputs)
     best = oracle["sequences"][0]["reward"]
     found = {"regret": (best - float(rewards.mean())) / best}
-    possible = None if sequences is None else _possible(sequences, oracle, transition.bank)
+    possible = None if pipelines is None else _possible(pipelines, oracle)
     if possible is not None:
         found["sequence_regret"] = (best - possible) / best
     return found
 
 
-def _possible(sequences: Tensor, oracle: Oracle, bank: Bank) -> float | None:
+def _possible(pipelines: Pipelines, oracle: Oracle) -> float | None:
     """What the oracle's parameters earn with the agent's sequences, one a scene; ``None`` if it lacks one of them."""
     rewards = {tuple(row["sequence"]): row["rewards"] for row in oracle["sequences"]}
-    chosen = [tuple(bank.names[token] for token in row if token != bank.end_token) for row in sequences.tolist()]
+    chosen = [pipelines.names(i) for i in range(len(pipelines))]
     if not rewards.keys() >= set(chosen):
         return None
     return sum(rewards[sequence][i] for i, sequence in enumerate(chosen)) / len(chosen)

@@ -1,109 +1,232 @@
-"""``isp-gym replay``: compute recorded results again from nothing but what the file says."""
+"""``isp-gym replay``: compute recorded results again, scene by scene, and say what differs.
+
+Of a row three things can be computed again: its pipelines applied to its scenes; its saved policy, asked again; and what
+row, curve and run log say of each other. Whatever is at hand is compared; a row of which nothing could be computed again
+counts as not replayed.
+"""
 
 from __future__ import annotations
 
-import json
-import warnings
+import random
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from isp_gym.benchmark.config import CompareConfig
-from isp_gym.config import typed
+from isp_gym.benchmark.agent import one_line
+from isp_gym.benchmark.config import CompareConfig, Problem
+from isp_gym.benchmark.evaluation import process
+from isp_gym.benchmark.files import digest_of_folder
+from isp_gym.benchmark.oracle_file import load_oracle, regret
+from isp_gym.benchmark.plan import POLICY, folder_name
+from isp_gym.benchmark.policy import load_run
+from isp_gym.benchmark.replay_log import compare_log
+from isp_gym.benchmark.results import Row, read_results, row_digest
+from isp_gym.benchmark.tolerance import differs, tolerance
 from isp_gym.data import SceneSet, data_card
-from isp_gym.envs.setting import Setting
 from isp_gym.errors import UserError
-from isp_gym.modules import Bank
-
-TOLERANCE = 1e-3
-"""How far a replayed metric may be off: convolutions on another processor differ in the last digits."""
+from isp_gym.modules.fingerprint import compare_fingerprints
+from isp_gym.pipelines import Pipelines
 
 _CHUNK = 32
 
 
+@dataclass
+class Replayed:
+    """What came of replaying a row.
+
+    Attributes:
+        what: Which row.
+        checked: What could be computed again, e.g. ``["pipelines", "policy", "log"]``; empty if nothing could.
+        faults: What differs, one line each.
+        reason: Why nothing could be computed again.
+    """
+
+    what: str
+    checked: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    reason: str = ""
+
+    def as_row(self) -> dict[str, Any]:
+        """For a table."""
+        state = "differs" if self.faults else "same" if self.checked else "not replayed"
+        says = "; ".join(self.faults) or self.reason
+        return {"row": self.what, "result": state, "compared": ", ".join(self.checked), "says": says}
+
+
 @torch.no_grad()
-def replay_file(path: Path) -> list[dict[str, Any]]:
-    """Replay ``results.json`` or ``oracle.json``.
+def replay_results(path: Path, sample: int | None = None) -> list[Replayed]:
+    """Replay ``results.json``.
+
+    Args:
+        path: The file; the folders of its runs are looked for beside it.
+        sample: Replay only this many rows, drawn at random but the same each time, and of each at most as many scenes
+            as fit in a batch.
 
     Returns:
-        A row a run (or the oracle's best sequences): what was recorded, what came out now, and the largest difference.
+        One for each row.
 
     Raises:
-        UserError: The file is neither, or records nothing that can be replayed.
+        UserError: The file is no results.json, or what it names is not to be had here.
     """
+    content = read_results(path)
     try:
-        content = json.loads(path.read_text())
-        kind = "oracle" if "problem" in content else "comparison"
-        rows = content["sequences"] if kind == "oracle" else content["rows"]
-    except OSError as error:
-        raise UserError(f"cannot read '{path}': {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"'{path}' is neither a results.json nor an oracle.json") from error
-    if kind == "oracle":
-        return _replay_oracle(content, rows[:10])
-    config = typed(CompareConfig, content["config"], "config key")
-    for split in sorted({row["split"] for row in rows}):
-        _compare_data(content.get("data"), config.setting(split), path)
-    replayed = [_replay_row(row, config.setting(row["split"])) for row in rows if "params" in row["scenes"][0]]
-    if not replayed:
-        raise UserError(f"'{path}' records no pipelines: its agents only enhance")
+        config = CompareConfig.of(content["config"])
+        for problem in config.problems.values():
+            problem.check()
+    except UserError as error:
+        raise UserError(f"'{path}', its config: {error}") from error
+    faults = [fault for name, problem in config.problems.items() for fault in _data_faults(problem, content["data"].get(name))]
+    rows = content["rows"]
+    if sample is not None:
+        rows = random.Random(0).sample(rows, min(sample, len(rows)))
+    replayed = [_replay_row(row, config, path.parent, sample is not None) for row in rows]
+    # Data that has changed explains what differs; by itself it changes nothing.
+    for one in replayed:
+        if one.faults:
+            one.faults += faults
     return replayed
 
 
-def _compare_data(recorded: dict[str, Any] | None, setting: Setting, path: Path) -> None:
-    """Warn if the data is no longer what it was: a score that differs is no surprise then."""
-    if recorded is None:  # by an earlier version
-        return
-    now = data_card([setting.load_scenes()])
-    then = recorded["checksums"].get(setting.split)
-    if then not in (None, now["checksums"][setting.split]):
-        warnings.warn(
-            f"data={now['spec']} has changed since '{path}' was written: the {setting.split} split's checksum was "
-            f"{then[:12]} and is {now['checksums'][setting.split][:12]}",
-            stacklevel=2,
-        )
+def _data_faults(problem: Problem, recorded: dict[str, Any] | None) -> list[str]:
+    if recorded is None:
+        raise UserError(f"the results say nothing of the data of problem '{problem.name}'")
+    now = data_card(problem.setting(split).load_scenes() for split in recorded["checksums"])["checksums"]
+    return [
+        f"data={problem.env.data} has changed since: the {split} split's checksum was {then[:12]}, is {now[split][:12]}"
+        for split, then in recorded["checksums"].items()
+        if then != now[split]
+    ]
 
 
-def _replay_row(row: dict[str, Any], setting: Setting) -> dict[str, Any]:
-    scenes, bank, task = setting.load_scenes(), setting.make_bank(), setting.make_task()
-    meter = task.meter()
-    for start in range(0, len(row["scenes"]), _CHUNK):
-        recorded = row["scenes"][start : start + _CHUNK]
-        batch = scenes.batch([scenes.index(scene["scene"]) for scene in recorded])
-        sequences = _tokens([scene["sequence"] for scene in recorded], bank, setting.length)
-        params = torch.tensor([scene["params"] for scene in recorded])
-        meter.add(bank(batch.images, sequences.to(batch.images.device), params.to(batch.images)), batch)
-    then, now, score = row["metrics"], meter.result(), task.score
-    difference = max(abs(now[key] - value) for key, value in then.items())
-    return {"what": f"{row['agent']} seed {row['seed']}", **_both(score, then[score], now[score], difference)}
+def _replay_row(row: Row, config: CompareConfig, folder: Path, quick: bool) -> Replayed:
+    one = Replayed(f"{row['problem']} {row['agent']} seed {row['seed']}")
+    if row_digest(row) != row["digest"]:
+        one.faults.append("the row's digest is wrong: it has been changed by hand")
+    problem = config.problems.get(row["problem"])
+    if problem is None:
+        raise UserError(f"row '{one.what}' is of a problem that the config does not have")
+    one.faults += compare_fingerprints(row["made_with"]["bank"], problem.env.rules.bank)
+    run = _run_folder(row, config, folder)
+    try:
+        scenes = _Scenes(row, problem, quick)
+    except (UserError, ValueError) as error:
+        one.faults.append(one_line(error))
+        return one
+    for name, compare in (("pipelines", _pipelines), ("policy", _policy), ("log", compare_log)):
+        try:
+            found = compare(row, problem, run, scenes)
+        except (UserError, ValueError) as error:
+            found = [f"{name}: {one_line(error)}"]
+        if found is not None:
+            one.checked.append(name)
+            one.faults += found
+    if one.checked in ([], ["log"]):
+        one.checked, one.reason = [], "it records no pipelines, and its saved policy is not beside the file"
+    return one
 
 
-def _replay_oracle(content: dict[str, Any], rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    setting = Setting(split="train", num_scenes=len(content["scenes"]), **content["problem"])
-    transition = setting.make_transition()
-    batch = transition.scenes.batch(_positions(transition.scenes, content["scenes"]))
-    replayed = []
-    for row in rows:
-        sequences = _tokens([row["sequence"]] * len(batch), transition.bank, setting.length)
-        rewards = transition.play(batch, sequences, torch.tensor(row["params"])).reward
-        difference = float((rewards - torch.tensor(row["rewards"])).abs().max())
-        what = " > ".join(row["sequence"]) or "no module"
-        replayed.append({"what": what, **_both("reward", row["reward"], float(rewards.mean()), difference)})
-    return replayed
+def _run_folder(row: Row, config: CompareConfig, folder: Path) -> Path:
+    parts = [row["problem"], row["agent"]] if config.several else [row["agent"]]
+    return folder.joinpath("runs", *map(folder_name, parts), f"seed-{row['seed']}")
 
 
-def _positions(scenes: SceneSet, ids: Sequence[str]) -> list[int]:
-    return [scenes.index(scene) for scene in ids]
+class _Scenes:
+    """The recorded scenes of a row, and how what is computed again is compared with them.
+
+    Raises:
+        UserError: A scene is not in the data, or is recorded twice, or some are missing.
+    """
+
+    def __init__(self, row: Row, problem: Problem, quick: bool) -> None:
+        setting = problem.setting(row["split"])
+        self.scenes: SceneSet = setting.load_scenes()
+        self.task, self.rules, self.whole = setting.make_task().unmetered, setting.rules, not quick
+        recorded = row["scenes"]
+        names = [scene["scene"] for scene in recorded]
+        if sorted(names) != sorted(self.scenes.ids):
+            odd = sorted(set(names) ^ set(self.scenes.ids)) or names
+            raise UserError(f"its scenes are not the {len(self.scenes)} of the {row['split']} split: '{odd[0]}'")
+        self.recorded = recorded if self.whole else recorded[:_CHUNK]
+        for scene in self.recorded:
+            if scene["photo"] != self.scenes.photos[self.scenes.index(scene["scene"])]:
+                raise UserError(f"scene '{scene['scene']}' is of another photo than '{scene['photo']}'")
+
+    def compare(self, row: Row, make: Any) -> list[str]:
+        """What differs between the recorded metrics and those of ``make(batch, recorded scenes) -> images``."""
+        metric, faults = self.task.meter(), list[str]()
+        for start in range(0, len(self.recorded), _CHUNK):
+            recorded = self.recorded[start : start + _CHUNK]
+            batch = self.scenes.batch([self.scenes.index(scene["scene"]) for scene in recorded])
+            now = metric.add(make(batch, recorded), batch)
+            for i, scene in enumerate(recorded):
+                faults += _scene_faults(scene, {name: float(values[i]) for name, values in now.items()})
+        whole, then = metric.result(), row["metrics"]
+        if whole.keys() != then.keys():
+            faults.append(f"its metrics are {sorted(then)}, those of the task are {sorted(whole)}")
+        elif self.whole:
+            faults += [fault for name, value in whole.items() if (fault := differs(name, then[name], value))]
+        return faults[:3]
 
 
-def _tokens(sequences: Sequence[Sequence[str]], bank: Bank, length: int) -> Tensor:
-    """Names of modules as tokens, (B, L), padded with the end token."""
-    rows = [[bank.names.index(name) for name in sequence] for sequence in sequences]
-    return torch.tensor([row + [bank.end_token] * (length - len(row)) for row in rows])
+def _scene_faults(recorded: dict[str, Any], now: dict[str, float]) -> list[str]:
+    """What differs in one scene; a metric that it has not is recorded by its absence."""
+    found = []
+    for name, value in now.items():
+        then = recorded.get(name, float("nan"))
+        if value != value and then != then:
+            continue
+        if fault := differs(name, then, value):
+            found.append(f"{recorded['scene']}: {fault}")
+    return found
 
 
-def _both(metric: str, recorded: float, now: float, difference: float) -> dict[str, Any]:
-    return {"metric": metric, "recorded": round(recorded, 6), "now": round(now, 6), "difference": difference}
+def _pipelines(row: Row, problem: Problem, run: Path, scenes: _Scenes) -> list[str] | None:
+    """Apply the recorded pipelines again; ``None`` if there are none."""
+    if not any("sequence" in scene for scene in row["scenes"]):
+        return None
+
+    def make(batch: Any, recorded: Sequence[dict[str, Any]]) -> Tensor:
+        return Pipelines.from_records(scenes.rules, recorded).to(batch.images.device)(batch.images)
+
+    return [f"pipelines: {fault}" for fault in scenes.compare(row, make)]
+
+
+def _policy(row: Row, problem: Problem, run: Path, scenes: _Scenes) -> list[str] | None:
+    """Ask the saved policy again, for its pipelines too; ``None`` if it is not at hand."""
+    if row["policy"] is None or not (run / POLICY).is_dir():
+        return None
+    if digest_of_folder(run / POLICY) != row["policy"]:
+        return ["policy: the saved weights are not those that the row was made with"]
+    agent = load_run(run)
+    agent.to(problem.env.device)
+    other: list[str] = []
+
+    def make(batch: Any, recorded: Sequence[dict[str, Any]]) -> Tensor:
+        images, pipelines = process(agent, batch, scenes.rules)
+        if pipelines is not None:
+            other.extend(_pipeline_faults(pipelines, recorded))
+        return images
+
+    faults = [*scenes.compare(row, make), *other[:1]]
+    if problem.oracle.file and "regret" in row and Path(problem.oracle.file).is_file():
+        setting = problem.setting("train")
+        again = regret(agent, load_oracle(problem.oracle.file, setting), setting)
+        faults += [f for name, value in again.items() if (f := differs(name, row.get(name, float("nan")), value))]
+    return [f"policy: {fault}" for fault in faults]
+
+
+def _pipeline_faults(pipelines: Pipelines, recorded: Sequence[dict[str, Any]]) -> list[str]:
+    """Where the policy's pipelines are not the recorded ones."""
+    found = []
+    for i, scene in enumerate(recorded):
+        if list(pipelines.names(i)) != scene.get("sequence"):
+            found.append(f"{scene['scene']}: its sequence is {' > '.join(pipelines.names(i))}")
+            continue
+        pairs = zip(sum(pipelines.steps(i), []), sum(scene["params"], []), strict=True)
+        if any(abs(now - then) > tolerance("params") for now, then in pairs):
+            found.append(f"{scene['scene']}: its parameters are others")
+    return found

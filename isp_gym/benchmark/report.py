@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,11 @@ from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
-from isp_gym.benchmark.table import METRIC_TITLES, digits_of, headings, summarise
+from isp_gym.benchmark.config import CompareConfig, Problem
+from isp_gym.benchmark.files import write_text
+from isp_gym.benchmark.plan import folder_name
+from isp_gym.benchmark.statistics import differences
+from isp_gym.benchmark.table import METRIC_TITLES, Line, digits_of, headings, summarise
 from isp_gym.tasks import get_task
 
 BRIGHTER = 8
@@ -30,24 +34,54 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#
 
 def write_report(results: dict[str, Any], folder: Path) -> None:
     """Write ``folder/report.html`` from the results and the pictures in ``folder``."""
-    rows, config = results["rows"], results["config"]
-    task = get_task(config["task"], config["task_options"])
-    lines = summarise(rows)
+    config = CompareConfig.of(results["config"])
     template = Environment(loader=PackageLoader("isp_gym.benchmark", "."), autoescape=True).get_template(
         "report.html.j2"
     )
     page = template.render(
         results=results,
-        config_yaml=OmegaConf.to_yaml(config),
-        headings=headings(lines),
-        lines=lines,
-        best=max(lines, key=lambda line: line.metrics[task.score].mean).agent,
-        curves=_curves(rows, task.score),
-        gallery=_gallery(rows, config, folder, task.score),
-        found=task.takes_network,
-        pipelines=[_pipelines(row) for row in rows if "words" in row["scenes"][0]],
+        config=config,
+        config_yaml=OmegaConf.to_yaml(results["config"]),
+        problems=[section for name in config.problems if (section := _section(name, results, config, folder))],
     )
-    (folder / "report.html").write_text(page, encoding="utf-8")
+    write_text(folder / "report.html", page)
+
+
+def _section(name: str, results: dict[str, Any], config: CompareConfig, folder: Path) -> dict[str, Any] | None:
+    """What the report says of one problem; ``None`` if nothing of it has finished."""
+    rows = [row for row in results["rows"] if row["problem"] == name]
+    if not rows:
+        return None
+    problem = config.problems[name]
+    task = get_task(problem.env.task, problem.env.task_options)
+    lines = summarise(rows)
+    best = max((line for line in lines if line.agent not in _bounds(rows)), default=lines[0], key=_score(task.score))
+    return {
+        "name": name,
+        "problem": problem,
+        "photos": len({scene["photo"] for scene in rows[0]["scenes"]}),
+        "left_out": rows[0]["scenes_left_out"],
+        "headings": headings(lines),
+        "lines": lines,
+        "best": best.agent,
+        "differences": differences(rows, task.score, reference=best.agent) if len(lines) > 1 else [],
+        "digits": digits_of(task.score),
+        "score": METRIC_TITLES.get(task.score, task.score),
+        "curves": _curves(rows, task.score),
+        "gallery": _gallery(rows, config, problem, folder, task.score),
+        "ground_truth": task.takes_network,
+        "pipelines": [_pipelines(row) for row in rows if "description" in row["scenes"][0]],
+        "marked": [row for row in rows if row["ended"] not in ("agent", "budget") or row["resumed_inexactly"]],
+    }
+
+
+def _score(metric: str) -> Callable[[Line], float]:
+    return lambda line: line.metrics[metric].mean
+
+
+def _bounds(rows: Sequence[dict[str, Any]]) -> set[str]:
+    """Agents that see the targets: upper bounds, not competitors."""
+    return {row["agent"] for row in rows if row["observes"] == "target"}
 
 
 def _curves(rows: Sequence[dict[str, Any]], score: str) -> list[str]:
@@ -68,7 +102,9 @@ def _plot(rows: Sequence[dict[str, Any]], key: str, label: str) -> str:
         for curve in curves:
             axes.plot(*curve.T, color=colour, alpha=0.3, linewidth=1)
         if curves:
-            axes.plot(*_mean_curve(curves).T, color=colour, linewidth=2.2, label=agent)
+            # Matplotlib takes dollars for formulas, and hides labels that begin with an underscore.
+            label = agent.replace("$", r"\$")
+            axes.plot(*_mean_curve(curves).T, color=colour, linewidth=2.2, label=label if label[0] != "_" else f" {label}")
     axes.set(xlabel="task evaluations", ylabel=label)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
@@ -77,7 +113,7 @@ def _plot(rows: Sequence[dict[str, Any]], key: str, label: str) -> str:
 
 
 def _points(row: dict[str, Any], key: str) -> np.ndarray:
-    return np.array([(point["task_evaluations"], point[key]) for point in row["curve"] if key in point])
+    return np.array([(point["task_evaluations"], point[key]) for point in row["curve"] if point.get(key) is not None])
 
 
 def _mean_curve(curves: Sequence[np.ndarray]) -> np.ndarray:
@@ -93,18 +129,23 @@ def _svg(figure: Figure) -> str:
     return text[text.index("<svg") :]
 
 
-def _gallery(rows: Sequence[dict[str, Any]], config: dict[str, Any], folder: Path, score: str) -> list[dict[str, Any]]:
+def _gallery(
+    rows: Sequence[dict[str, Any]], config: CompareConfig, problem: Problem, folder: Path, score: str
+) -> list[dict[str, Any]]:
     """Per test scene: input, what each agent made of it with its first seed, target."""
-    shown = [row for row in rows if row["seed"] == config["seeds"][0]]
+    first = {agent: min(row["seed"] for row in rows if row["agent"] == agent) for agent in {r["agent"] for r in rows}}
+    shown = [row for row in rows if row["seed"] == first[row["agent"]]]
     gallery = []
-    for i, scene in enumerate(rows[0]["scenes"][: config["pictures"]]):
-        pictures = [_picture(folder / "scenes" / f"test-{i}-input.png", f"input, {BRIGHTER}x brighter")]
+    for i, scene in enumerate(rows[0]["scenes"][: config.pictures]):
+        references = folder / "scenes" / f"{folder_name(problem.name)}-test-{i}"
+        pictures = [_picture(references.with_name(references.name + "-input.png"), f"input, {BRIGHTER}x brighter")]
         for row in shown:
             value = row["scenes"][i].get(score)
             note = "" if value is None else f": {value:.{digits_of(score)}f}"
-            own = folder / "runs" / row["agent"] / f"seed-{row['seed']}"
+            parts = [row["problem"], row["agent"]] if config.several else [row["agent"]]
+            own = folder.joinpath("runs", *map(folder_name, parts), f"seed-{row['seed']}")
             pictures.append(_picture(own / f"test-{i}.png", row["agent"] + note))
-        target = folder / "scenes" / f"test-{i}-target.png"
+        target = references.with_name(references.name + "-target.png")
         if target.exists():
             pictures.append(_picture(target, "target"))
         gallery.append({"scene": scene["scene"], "pictures": pictures})
@@ -120,5 +161,5 @@ def _picture(path: Path, title: str) -> dict[str, Any]:
 
 def _pipelines(row: dict[str, Any]) -> dict[str, Any]:
     """The pipelines of the first test scenes of a run, in words."""
-    scenes = [{"scene": scene["scene"], "words": scene["words"]} for scene in row["scenes"][:3]]
+    scenes = [{"scene": scene["scene"], "description": scene["description"]} for scene in row["scenes"][:3]]
     return {"agent": row["agent"], "seed": row["seed"], "scenes": scenes}

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
 
 METRIC_TITLES = {
@@ -92,12 +93,12 @@ def headings(lines: Sequence[Line]) -> list[str]:
 
 
 def rich_table(lines: Sequence[Line], title: str) -> Table:
-    """The table for a terminal."""
-    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left")
+    """The table for a terminal; names are shown as they are."""
+    table = Table(title=escape(title), box=SIMPLE_HEAD, title_justify="left")
     for i, heading in enumerate(headings(lines)):
         # Headings may break between words, cells never: the table fits 80 columns.
         width = max(len(cell) for cell in (*heading.split(), *(line.cells()[i] for line in lines)))
         table.add_column(heading, justify="right" if i else "left", min_width=width)
     for line in lines:
-        table.add_row(*line.cells())
+        table.add_row(*map(escape, line.cells()))
     return table
