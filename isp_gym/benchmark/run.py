@@ -22,7 +22,7 @@ from isp_gym.benchmark.evaluation import Evaluation, evaluate
 from isp_gym.benchmark.oracle_file import load_oracle, regret
 from isp_gym.benchmark.training import Training
 from isp_gym.budget import Budget, BudgetExhausted
-from isp_gym.data import SceneSet, sealed
+from isp_gym.data import SceneSet, recording, sealed
 from isp_gym.modules import Bank
 
 RUN_CARD = "run.json"
@@ -91,7 +91,7 @@ def run(config: CompareConfig, name: str, seed: int, folder: Path, on_progress: 
     curve = _Curve(config, budget, on_progress)
     agent = load_agent(*config.agent_spec(name))
     start = time.perf_counter()
-    with sealed("test"):
+    with sealed("test"), recording() as log:
         # Seeds far apart: lane i of an environment has seed + i, and runs must not share their scenes.
         training = Training(config.setting("train"), seed * 1_000_003, budget, curve.checkpoint)
         with suppress(BudgetExhausted):
@@ -116,7 +116,7 @@ def run(config: CompareConfig, name: str, seed: int, folder: Path, on_progress: 
         "controller_parameters": controller_parameters(agent),
         "curve": curve.points,
         **_regret(config, agent),
-        "train_scenes_read": list(training.scenes.read),
+        "train_scenes_read": list(log.ids("train")),
         "scenes": scene_rows(result, test.ids, training.bank),
     }
     _save(folder, row, [curve.task.draw_found(output[None])[0] for output in result.outputs])
