@@ -6,10 +6,13 @@
 ('validation/astronaut.png/0', 'validation/astronaut.png/1')
 """
 
+from isp_gym.data.access import lifted, recording
+from isp_gym.data.access import seal as sealed
+from isp_gym.data.read_log import ReadLog
 from isp_gym.data.scene import Objects, Scene, SceneBatch, SceneSet
 from isp_gym.data.source import DataSource
 from isp_gym.data.sources import DATA_SOURCES, ON_ERROR, SOURCES, check_data, data_card, load_scenes
-from isp_gym.data.splits import SPLITS, sealed
+from isp_gym.data.splits import SPLITS
 from isp_gym.data.store import LazyStore, MemoryStore
 from isp_gym.data.unprocess import UnprocessSettings, unprocess
 
@@ -22,13 +25,16 @@ __all__ = [
     "LazyStore",
     "MemoryStore",
     "Objects",
+    "ReadLog",
     "Scene",
     "SceneBatch",
     "SceneSet",
     "UnprocessSettings",
     "check_data",
     "data_card",
+    "lifted",
     "load_scenes",
+    "recording",
     "sealed",
     "unprocess",
 ]

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from isp_gym.data.splits import SPLITS, refuse_sealed
+from isp_gym.data.access import note_read, refuse_sealed
+from isp_gym.data.splits import SPLITS
 from isp_gym.data.store import SceneStore
 from isp_gym.errors import UserError
 
@@ -81,8 +82,8 @@ class SceneBatch:
 class SceneSet:
     """The scenes of one split, which nobody can change: every tensor that it hands out is a fresh copy.
 
-    It keeps a record of what it handed out (``read``), so that a run can say which scenes it saw. While its split is
-    sealed (see ``sealed``) it hands out nothing. Iterating yields the scenes one by one.
+    What it hands out is noted by every open ``recording``, so that a run can say which scenes it saw. While its split
+    is ``sealed`` it hands out nothing. Iterating yields the scenes one by one.
 
     Args:
         store: The scenes' pixels and objects.
@@ -111,7 +112,6 @@ class SceneSet:
         self.ids, self.photos = tuple(ids), tuple(photos)
         self.split, self.data = split, data
         self._positions = {scene_id: i for i, scene_id in enumerate(self.ids)}
-        self._read: set[int] = set()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -154,11 +154,6 @@ class SceneSet:
         """All target images, (N, 3, S, S), as a copy; counts as reading every scene."""
         return self.batch(range(len(self))).targets
 
-    @property
-    def read(self) -> tuple[str, ...]:
-        """Ids of the scenes handed out so far, in the order of the set."""
-        return tuple(self.ids[i] for i in sorted(self._read))
-
     def index(self, scene_id: str) -> int:
         """Position of the scene called ``scene_id``.
 
@@ -175,19 +170,13 @@ class SceneSet:
         )
 
     def to(self, device: torch.device | str) -> SceneSet:
-        """The same scenes on ``device``. What either set hands out is recorded in both."""
-        moved = SceneSet(self._store, self.ids, self.photos, self.split, self.data, device)
-        moved._read = self._read
-        return moved
-
-    def fresh(self) -> SceneSet:
-        """The same scenes with an empty record of reading; the pixels are shared, not copied."""
-        return SceneSet(self._store, self.ids, self.photos, self.split, self.data, self._device)
+        """The same scenes on ``device``; the pixels are shared, not copied."""
+        return SceneSet(self._store, self.ids, self.photos, self.split, self.data, device)
 
     def _hand_out(self, numbers: Iterable[int]) -> tuple[int, ...]:
         refuse_sealed(self.split)
         positions = tuple(self._position(i) for i in numbers)
-        self._read.update(positions)
+        note_read(self.split, [self.ids[i] for i in positions])
         return positions
 
     def _position(self, i: int) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
+from isp_gym.data.access import refuse_sealed
 from isp_gym.data.coco import CocoFolder
 from isp_gym.data.fivek import EXPERTS, FiveK
 from isp_gym.data.folder import FolderPhotos
@@ -15,7 +16,7 @@ from isp_gym.data.raw import RawFiles
 from isp_gym.data.scene import SceneSet
 from isp_gym.data.skimage_photos import SkimagePhotos
 from isp_gym.data.source import DataSource
-from isp_gym.data.splits import check_split, refuse_sealed
+from isp_gym.data.splits import check_split
 from isp_gym.data.synthetic import SyntheticScenes
 from isp_gym.data.voc import VocFolder
 from isp_gym.data.yolo import YoloFolder
@@ -65,7 +66,7 @@ def load_scenes(
         on_error: What to do about a file that cannot be used: ``"raise"``, or ``"skip"`` it with a warning.
 
     Returns:
-        A set of its own, with an empty record of reading; the pixels are shared with the cache and cannot be changed.
+        The set; its pixels cannot be changed.
 
     Raises:
         UserError: If an argument is wrong, the split is sealed, or the data is missing or cannot be read.
@@ -77,7 +78,7 @@ def load_scenes(
     source, argument = _find(data)
     count, image_size = _whole("count", count, 1), _whole("image_size", image_size, 1)
     seed = _whole("seed", seed, 0)
-    return _load(data, split, count, image_size, seed, on_error, source.fingerprint(argument)).fresh()
+    return _load(data, split, count, image_size, seed, on_error, source.fingerprint(argument))
 
 
 def check_data(data: str) -> None:

@@ -56,7 +56,6 @@ def test_an_empty_batch(scenes):
     batch = scenes.batch([])
     assert len(batch) == 0
     assert batch.images.shape == (0, 3, 8, 8)
-    assert scenes.read == ()
 
 
 def test_a_tensor_of_indices(scenes):
@@ -70,7 +69,6 @@ def test_out_of_range(scenes, index):
     for pick in (lambda: scenes[index], lambda: scenes.batch([0, index])):
         with pytest.raises(IndexError, match=rf"{index} of 5"):
             pick()
-    assert scenes.read == (), "a refused batch read nothing"
 
 
 @pytest.mark.parametrize("index", [1.0, "1", None, True, torch.tensor(1.0)])
@@ -104,42 +102,6 @@ class TestIndex:
             scenes.index(scene_id)
         assert scenes.ids[0] in str(caught.value)
 
-    def test_asking_is_not_reading(self, scenes):
-        scenes.index(scenes.ids[0])
-        assert scenes.read == ()
-
-
-class TestRead:
-    def test_it_starts_empty_and_grows_in_the_order_of_the_set(self, scenes):
-        assert scenes.read == ()
-        scenes.batch([3, 1, 3])
-        assert scenes.read == (scenes.ids[1], scenes.ids[3])
-        scenes[0]
-        assert scenes.read == (scenes.ids[0], scenes.ids[1], scenes.ids[3])
-
-    @pytest.mark.parametrize("name", ["images", "targets"])
-    def test_all_at_once(self, scenes, name):
-        getattr(scenes, name)
-        assert scenes.read == scenes.ids
-
-    def test_two_loads_have_records_of_their_own(self, scenes):
-        again = load_scenes(split="test", count=5, image_size=8)
-        again[0]
-        assert scenes.read == ()
-
-    def test_fresh(self, scenes):
-        scenes[0]
-        fresh = scenes.fresh()
-        assert fresh.read == ()
-        assert torch.equal(fresh.images, scenes.images)
-        assert fresh.ids == scenes.ids
-
-    def test_moved_scenes_share_it(self, scenes):
-        moved = scenes.to("cpu")
-        moved[1]
-        scenes[3]
-        assert scenes.read == moved.read == (scenes.ids[1], scenes.ids[3])
-
 
 class TestTo:
     def test_the_same_scenes(self, scenes):
@@ -162,11 +124,8 @@ class TestTo:
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda scenes: pickle.loads(pickle.dumps(scenes))])
 def test_copies_stand_on_their_own(scenes, duplicate):
-    scenes[0]
     other = duplicate(scenes)
-    other[1]
-    assert scenes.read == scenes.ids[:1]
-    assert other.read == scenes.ids[:2]
+    assert other.ids == scenes.ids
     assert torch.equal(other.images, scenes.images)
 
 

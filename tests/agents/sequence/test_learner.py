@@ -7,6 +7,7 @@ from agents.sequence.learner import SequenceLearner, Trials
 from agents.sequence.settings import LearnerSettings
 from isp_gym.benchmark import Training
 from isp_gym.budget import Budget
+from isp_gym.data import recording
 from isp_gym.envs.setting import Setting
 from isp_gym.errors import UserError
 
@@ -85,9 +86,10 @@ class TestTrials:
             training = Training(setting, 0, budget, lambda _, s=spent, b=budget: s.append(b.task_evaluations))
             agent = POSISP(policy="table", sequence_lr=0.0)
             agent.build = lambda *args, logit=logit, agent=agent: build_sure(agent, logit, *args)
-            agent.train(training)
+            with recording() as log:
+                agent.train(training)
             assert 61 <= training.budget.task_evaluations <= 64
-            seen.append(len(training.scenes.read))
+            seen.append(log.counts["train"])
         assert spent[2] - spent[1] == 8  # and a batch stays as large
         assert seen[1] > seen[0] * 1.4
 
