@@ -75,12 +75,20 @@ class Budget:
         """Task evaluations left; a very large number when there is no limit."""
         return (2**63 if self.limit is None else self.limit) - self.spent.task_evaluations
 
-    def require(self, images: int) -> None:
-        """Raise ``BudgetExhausted`` unless ``images`` more scores are covered; nothing is counted."""
+    def require(self, images: int = 0, steps: int = 0) -> None:
+        """Raise ``BudgetExhausted`` unless ``images`` more scores and ``steps`` more environment steps are covered.
+
+        Nothing is counted.
+        """
         for budget in self._all():
             if images > budget.remaining:
                 raise BudgetExhausted(
                     f"{images} task evaluations asked for, {budget.remaining} of {budget.limit} left"
+                )
+            if budget.step_limit is not None and budget.spent.env_steps + steps > budget.step_limit:
+                raise StepsExhausted(
+                    f"{budget.spent.env_steps} of {budget.step_limit} environment steps are taken, with "
+                    f"{budget.remaining} task evaluations left: most of them cost none"
                 )
 
     def spend(self, images: int, *, gradient: bool = False) -> None:
@@ -101,12 +109,7 @@ class Budget:
         Raises:
             StepsExhausted: The step limit does not cover them; nothing is counted then.
         """
-        for budget in self._all():
-            if budget.step_limit is not None and budget.spent.env_steps + count > budget.step_limit:
-                raise StepsExhausted(
-                    f"{budget.step_limit} environment steps are taken, with {budget.remaining} task evaluations left: "
-                    "most of them cost none"
-                )
+        self.require(steps=count)
         for budget in self._all():
             budget.spent.env_steps += count
 
@@ -124,29 +127,29 @@ class Budget:
         self.spent = Spent(**state)  # type: ignore[arg-type]
 
     def _all(self) -> tuple[Budget, ...]:
-        """This budget, and that of the run in this process."""
+        """This budget, and those of the runs that this process is in."""
         if os.environ.get(_PROCESS, str(os.getpid())) != str(os.getpid()):
             raise UserError(
                 "a task score was asked for in a subprocess of a run, where it cannot be counted; "
                 "score in the training process (training.make_vec steps all sub-environments in one batch)"
             )
-        return (self,) if _RUN is None or _RUN is self else (self, _RUN)
+        return (self, *(run for run in _RUNS if run is not self))
 
 
-_RUN: Budget | None = None
+_RUNS: tuple[Budget, ...] = ()  # a run inside a run is counted in both
 
 
 @contextmanager
 def metering(budget: Budget) -> Iterator[Budget]:
-    """Count everything that is scored in this process inside the block in ``budget`` as well; one run at a time."""
-    global _RUN
-    outer, _RUN = _RUN, budget
+    """Count everything that is scored in this process inside the block in ``budget`` as well."""
+    global _RUNS
+    outer, _RUNS = _RUNS, (*(run for run in _RUNS if run is not budget), budget)
     before = os.environ.get(_PROCESS)
     os.environ[_PROCESS] = str(os.getpid())
     try:
         yield budget
     finally:
-        _RUN = outer
+        _RUNS = outer
         if before is None:
             del os.environ[_PROCESS]
         else:

@@ -111,7 +111,9 @@ class Rules:
                 span = bank.slices[token]
                 if len(own) != span.stop - span.start:
                     raise ValueError(f"{bank.names[token]} takes {span.stop - span.start} parameters, not {len(own)}")
-                row[step, span] = torch.tensor(own)
+                if not all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in own):
+                    raise ValueError(f"the parameters of {bank.names[token]} must be numbers, not {list(own)}")
+                row[step, span] = torch.tensor([float(value) for value in own])
             rows.append(tokens + [bank.end_token] * (self.max_length - len(tokens)))
             values.append(row)
         tokens_of_all = torch.tensor(rows, dtype=torch.int64).reshape(-1, self.max_length)
@@ -156,6 +158,8 @@ class Pipelines:
         object.__setattr__(self, "params", params)
         if not len(self.refused):
             object.__setattr__(self, "refused", torch.zeros(len(tokens), dtype=torch.int64, device=tokens.device))
+        if len(self.refused) != len(tokens):
+            raise ValueError(f"{len(self.refused)} counts of refused steps for {len(tokens)} pipelines")
 
     def __len__(self) -> int:
         return len(self.tokens)

@@ -28,11 +28,16 @@ def to_sb3_vecenv(env: Any) -> VecEnv:
         ``policy_kwargs={"normalize_images": False}``. ``action_masks`` works for sb3-contrib's MaskablePPO.
 
     Raises:
-        UserError: ``env`` is no ISP vector environment, or hands out tensors.
+        UserError: ``env`` is no ISP vector environment, is wrapped, or hands out tensors.
     """
     vector = getattr(env, "unwrapped", env)
     if not isinstance(vector, ISPVectorEnv):
         raise UserError(f"to_sb3_vecenv takes an ISP vector environment from gymnasium.make_vec, not {vector}")
+    if env is not vector:
+        raise UserError(
+            f"to_sb3_vecenv takes the environment itself, not one wrapped in {type(env).__name__}: "
+            "put Stable-Baselines3's own wrappers (VecNormalize, VecMonitor, ...) round what it returns"
+        )
     if vector.output != "numpy":
         raise UserError("Stable-Baselines3 takes numpy arrays: make the environment with output='numpy'")
     return _SB3VecEnv(vector)
@@ -49,10 +54,8 @@ class _SB3VecEnv(VecEnv):
         super().__init__(env.num_envs, env.single_observation_space, space)
 
     def reset(self) -> Any:
-        given = [seed for seed in self._seeds if seed is not None]
-        seeds = given if len(given) == self.num_envs else None
-        options = next((options for options in self._options if options), None)
-        observations, info = self.env.reset(seed=seeds, options=options)
+        seeds = None if all(seed is None for seed in self._seeds) else self._seeds
+        observations, info = self.env.reset(seed=seeds, options=_together(self._options))
         self.reset_infos = [self._lane_info(info, lane) for lane in range(self.num_envs)]
         self._reset_seeds()
         self._reset_options()
@@ -102,3 +105,9 @@ class _SB3VecEnv(VecEnv):
 
     def get_images(self) -> Sequence[NDArray | None]:
         return self.env.render() or [None] * self.num_envs
+
+
+def _together(options: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The options of every sub-environment as one dict of lists; ``None`` where one has no such option."""
+    names = dict.fromkeys(name for one in options for name in one)
+    return {name: [one.get(name) for one in options] for name in names}

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Iterable
+from typing import Any
+
+import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,6 +36,36 @@ def scene_indices(seeds: NDArray[np.uint64], episodes: NDArray[np.uint64], num_s
     return (draws % np.uint64(num_scenes)).astype(np.int64)
 
 
+def seeds_of(seed: Any, count: int) -> list[int]:
+    """The seeds of some sub-environments: ``seed``, ``seed + 1``, ...; or those of a sequence, one each.
+
+    Args:
+        seed: A whole number of any size and kind; or a sequence, an array or a tensor of them.
+        count: How many sub-environments there are.
+
+    Raises:
+        gymnasium.error.Error: A seed is negative, as everywhere in Gymnasium.
+        ValueError: A seed is no whole number, or there is not one for each sub-environment.
+    """
+    single = isinstance(seed, (int, np.integer)) or getattr(seed, "ndim", None) == 0
+    given = [seed] if single else seed
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        raise ValueError(f"seed must be a whole number, or one for each sub-environment, not {seed!r}")
+    seeds = []
+    for one in given:
+        try:
+            seeds.append(operator.index(one))
+        except TypeError:
+            raise ValueError(f"a seed must be a whole number, not {one!r}") from None
+        if seeds[-1] < 0:
+            raise gym.error.Error(f"Seed must be greater or equal to zero, actual value: {seeds[-1]}")
+    if single:
+        return [seeds[0] + i for i in range(count)]
+    if len(seeds) != count:
+        raise ValueError(f"{len(seeds)} seeds for {count} environments")
+    return seeds
+
+
 class Episodes:
     """The lanes' seeds and episode numbers.
 
@@ -42,9 +77,9 @@ class Episodes:
         self.seeds = np.zeros(num_lanes, np.uint64)
         self.numbers = np.full(num_lanes, -1, np.int64)
 
-    def seed(self, seeds: NDArray[np.uint64]) -> None:
-        """Start every lane anew; its next episode has number 0."""
-        self.seeds[:] = seeds
+    def seed(self, seeds: Iterable[int]) -> None:
+        """Start every lane anew, from a seed modulo 2**64 each; its next episode has number 0."""
+        self.seeds[:] = np.array([int(seed) % 2**64 for seed in seeds], np.uint64)
         self.numbers[:] = -1
 
     def next(self, lanes: NDArray[np.int64], num_scenes: int) -> NDArray[np.int64]:

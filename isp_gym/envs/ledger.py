@@ -53,6 +53,15 @@ class Ledger:
         self._paid[lanes] = losses
         self._stale[lanes] = False
 
+    def require(self, changed: Tensor, ended: Tensor) -> None:
+        """Raise ``BudgetExhausted`` unless the budget covers what :meth:`settle` would score; nothing is counted.
+
+        Args:
+            changed: As for :meth:`settle`.
+            ended: Likewise.
+        """
+        self.transition.budget.require(int(self._unscored(changed, ended).sum()))
+
     def settle(self, images: Tensor, scenes: SceneBatch, changed: Tensor, ended: Tensor) -> Payment:
         """Score the images that need it and pay.
 
@@ -63,11 +72,11 @@ class Ledger:
             ended: Lanes whose episode ends, (n,) bool.
 
         Raises:
-            BudgetExhausted: The budget does not cover the scores; nothing has changed.
+            BudgetExhausted: The budget does not cover the scores, see :meth:`require`; nothing has changed.
         """
         due = torch.ones_like(ended) if self.dense else ended
         stale = self._stale | changed
-        loss = self._score(images, scenes, stale & due)
+        loss = self._score(images, scenes, self._unscored(changed, ended))
         penalty = self.transition.reward.penalty(images)
         shape = (-1, *[1] * len(self.pixels))
         cost = loss + penalty.reshape(shape)
@@ -75,6 +84,11 @@ class Ledger:
         self._stale = stale & ~due
         self._loss, self._paid = loss, torch.where(due.reshape(shape), cost, self._paid)
         return Payment(rewards, loss.clone(), penalty)
+
+    def _unscored(self, changed: Tensor, ended: Tensor) -> Tensor:
+        """Lanes whose image must be scored now, (n,) bool."""
+        stale = self._stale | changed
+        return stale if self.dense else stale & ended
 
     def _score(self, images: Tensor, scenes: SceneBatch, where: Tensor) -> Tensor:
         score = self.transition.loss_map if self.pixels else self.transition.loss
@@ -84,7 +98,7 @@ class Ledger:
         lanes = torch.nonzero(where)[:, 0]
         if not len(lanes):
             return self._loss
-        self.transition.require(len(lanes))
+        self.transition.budget.require(len(lanes))
         loss = self._loss.clone()
         for some in lanes.split(part):
             loss[some] = score(images.index_select(0, some), pick(scenes, some))

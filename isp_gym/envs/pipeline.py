@@ -12,12 +12,12 @@ from isp_gym.pipelines import Rules
 
 @dataclass
 class PipelineState:
-    """Pipelines under construction, one a lane.
+    """Pipelines under construction, one for each sub-environment, or for each image of a policy that is tested.
 
     Attributes:
         rules: What a pipeline may be.
         images: Images so far, (n, 3, H, W), unclipped.
-        used: Modules used so far, (n, K) bool.
+        used: Modules used so far, (n, K) bool; with ``repeats`` they may be used again.
         step: Actions taken so far, (n,) int64.
         sequences: Modules in order of use, (n, L) int64, padded with the end token.
         params: Normalised parameters of each step, (n, L, P); neutral where there is none yet.
@@ -61,6 +61,11 @@ class PipelineState:
         """Which tokens may be chosen, (n, K + 1) bool."""
         return self.rules.allowed(self.used)
 
+    @property
+    def lengths(self) -> Tensor:
+        """Modules so far, (n,) int64."""
+        return (self.sequences != self.rules.bank.end_token).sum(1)
+
     def admit(self, tokens: Tensor) -> Tensor:
         """The tokens with those that may not be chosen replaced by the end token, which changes no image."""
         return tokens.where(self.token_mask().gather(1, tokens[:, None])[:, 0], self.rules.bank.end_token)
@@ -70,8 +75,7 @@ class PipelineState:
         bank, length = self.rules.bank, self.sequences.shape[1]
         chosen = tokens[:, None] == torch.arange(bank.num_modules, device=tokens.device)
         # Where the end token was taken, the place after the last module is written to as it is.
-        place = (self.sequences != bank.end_token).sum(1)
-        here = (place[:, None] == torch.arange(length, device=tokens.device)) & chosen.any(1, keepdim=True)
+        here = (self.lengths[:, None] == torch.arange(length, device=tokens.device)) & chosen.any(1, keepdim=True)
         self.sequences = torch.where(here, tokens[:, None], self.sequences)
         self.params = torch.where(here[:, :, None], params[:, None], self.params)
         self.images = images

@@ -18,7 +18,6 @@ from isp_gym.envs.transition import Transition
 from isp_gym.envs.vector import ISPVectorEnv
 from isp_gym.envs.views import ActionView, CurveBox, CurveMultiDiscrete, Native
 from isp_gym.errors import UserError
-from isp_gym.rewards import Objective
 
 
 class PixelCurveCore(Core):
@@ -39,7 +38,7 @@ class PixelCurveCore(Core):
         super().__init__(transition, num_lanes, setting)
         if steps < 1:
             raise UserError(f"steps must be at least 1, not {steps}")
-        if pixel_rewards and not isinstance(transition.task, Objective):
+        if pixel_rewards and not transition.task.has_maps:
             raise UserError(
                 f"pixel_rewards needs rewards with a map in place of '{transition.task.name}': objective=..."
             )
@@ -61,9 +60,11 @@ class PixelCurveCore(Core):
     @torch.no_grad()
     def advance(self, actions: Native) -> Step:
         """Apply the curves."""
-        images = self.transition.curve(self._images, actions["curves"])
         terminated = self._step + 1 >= self.steps
-        payment = self.ledger.settle(images, self.scenes, torch.ones_like(terminated), terminated)
+        changed = torch.ones_like(terminated)
+        self.ledger.require(changed, terminated)
+        images = self.transition.curve(self._images, actions["curves"])
+        payment = self.ledger.settle(images, self.scenes, changed, terminated)
         means = actions["curves"].mean(dim=(2, 3))
         self._means[torch.arange(self.num_lanes, device=means.device), self._step] = means
         self._images, self._step = images, self._step + 1

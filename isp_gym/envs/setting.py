@@ -16,7 +16,7 @@ from isp_gym.errors import UserError, unknown
 from isp_gym.modules import Bank, get_bank
 from isp_gym.pipelines import Rules
 from isp_gym.rewards import Objective, TerminalReward
-from isp_gym.tasks import Task, default_data, get_task
+from isp_gym.tasks import MeteredTask, default_data, get_task
 
 ORDERS = ("free", "typed")
 
@@ -37,9 +37,10 @@ class Setting:
         task: The downstream task, e.g. ``"detection"`` or ``"detection:NETWORK"``, see :func:`isp_gym.tasks.get_task`.
         task_options: Keyword arguments of the task, e.g. ``{"losses": ["box", "class"]}``.
         on_error: What to do about a file that cannot be used: ``"raise"`` an error, or ``"skip"`` it with a warning.
-        order: ``"free"``: modules in any order; ``"typed"``: each must find the light that it needs (linear or display,
-            see :meth:`isp_gym.modules.Bank.typed_mask`), or it is refused like a module used twice.
-        repeats: Whether a module may be used more than once, each time with parameters of its own.
+        order: ``"free"``: modules in any order; ``"typed"``: each must find its input domain (scene-linear or
+            display-referred, see :meth:`isp_gym.modules.Bank.typed_mask`), or it is dropped like a module used twice.
+        repeats: Whether a module may be used more than once. A step takes its own parameters where it has any
+            (Stepwise, and pipelines with a row a step); the Sequence family has one row of them for all steps.
         objective: Rewards to be paid for in place of the task's loss, with their weights, e.g. ``{"entropy": 1.0}``
             (see :func:`isp_gym.rewards.table`); evaluation keeps the task's metrics.
         reward: Fields of :class:`isp_gym.rewards.TerminalReward` to change, e.g. ``{"low": 0.02}``.
@@ -93,6 +94,8 @@ class Setting:
             raise unknown("order", self.order, ORDERS)
         if self.on_error not in ON_ERROR:
             raise unknown("on_error", self.on_error, ON_ERROR)
+        if not isinstance(self.repeats, bool):
+            raise UserError(f"repeats must be true or false, not {self.repeats!r}")
         # SSIM's window and the denoiser's search take 11 pixels; 16 is the next size that is not all border.
         for name, least in (("num_scenes", 1), ("image_size", 16)):
             if getattr(self, name) < least:
@@ -120,10 +123,10 @@ class Setting:
         """The module bank."""
         return get_bank(self.bank, None if self.modules is None else tuple(self.modules))
 
-    def make_task(self) -> Task:
-        """The downstream task, with the objective as its loss if there is one."""
+    def make_task(self) -> MeteredTask:
+        """The downstream task, with the objective as its loss if there is one; whoever scores with it is counted."""
         task = get_task(self.task, self.task_options, self.device)
-        return task if self.objective is None else Objective(task, self.objective)
+        return MeteredTask(task if self.objective is None else Objective(task, self.objective), Budget())
 
     def make_reward(self) -> TerminalReward:
         """The terminal reward."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from isp_gym.budget import Budget
 from isp_gym.envs.core import Core
+from isp_gym.envs.episodes import seeds_of
 from isp_gym.envs.lanes import Lanes, one_lane, to_output
 from isp_gym.envs.render import Frame, Window
 from isp_gym.envs.transition import Transition
@@ -57,7 +58,7 @@ class ISPEnv(gym.Env):
         return self._lanes.transition
 
     def share_budget(self, budget: Budget) -> None:
-        """Count this environment's task evaluations in ``budget``."""
+        """Count this environment's task evaluations and steps in ``budget``."""
         self.transition.budget = budget
 
     def action_masks(self) -> NDArray[np.bool_]:
@@ -70,12 +71,15 @@ class ISPEnv(gym.Env):
         Args:
             seed: Start the stream of scenes anew from this seed.
             options: ``{"scene": id or index}`` shows that scene.
+
+        Raises:
+            gymnasium.error.Error: The seed is negative.
+            UserError: There is no scene of that id, or an option is unknown.
+            ValueError: The seed is no whole number, or there is no scene of that number.
         """
-        fresh = self._np_random is None
-        super().reset(seed=seed)
-        if seed is not None or fresh:
-            self._lanes.seed([seed if seed is not None else int(self.np_random.integers(2**63))])
-        self._lanes.begin(self._lanes.all, options)
+        seeds = None if seed is None else seeds_of(seed, 1)
+        super().reset(seed=None if seeds is None else seeds[0])
+        self._lanes.restart(seeds, options, self.np_random)
         self._running = True
         self._show()
         return self._observe(), _first(self._lanes.start_info())
@@ -84,6 +88,7 @@ class ISPEnv(gym.Env):
         """Take one action.
 
         Raises:
+            BudgetExhausted: The budget does not cover the step; nothing has changed then.
             gymnasium.error.ResetNeeded: The episode has not begun or is over.
             ValueError: The action is not of the action space.
         """
@@ -97,7 +102,11 @@ class ISPEnv(gym.Env):
         return self._observe(), float(step.rewards[0]), terminated, False, info
 
     def render(self) -> Frame | None:
-        """Input, image and target, the pipeline and what it earned: uint8 HWC, or ``None`` in the human mode."""
+        """Input, image and target, the pipeline and what it earned: uint8 HWC, or ``None`` in the human mode.
+
+        Raises:
+            gymnasium.error.ResetNeeded: No episode has begun.
+        """
         return self._lanes.frame(0) if self.render_mode == "rgb_array" else None
 
     def close(self) -> None:
@@ -120,4 +129,9 @@ def _first(info: dict[str, torch.Tensor]) -> dict[str, Any]:
 def _batch_of_one(action: Any) -> Any:
     if isinstance(action, Mapping):
         return {key: _batch_of_one(value) for key, value in action.items()}
-    return action[None] if isinstance(action, torch.Tensor) else np.asarray(action)[None]
+    if isinstance(action, torch.Tensor):
+        return action[None]
+    try:
+        return np.asarray(action)[None]
+    except ValueError:  # a nested sequence that is no array; the action view says so in its own words
+        return action

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from isp_gym.data import SceneBatch
+from isp_gym.envs.checks import check_box, check_integers
 from isp_gym.envs.core import Core, Step, image_space
 from isp_gym.envs.ledger import Ledger
 from isp_gym.envs.pipeline import PipelineState
@@ -41,18 +42,26 @@ def run_policy(policy: Policy, images: Tensor, rules: Rules) -> Pipelines:
         rules: What a pipeline may be; as in the environment, a step that they do not allow changes nothing.
 
     Returns:
-        The pipelines that it built, each step with the parameters that it was given.
+        The pipelines that it built, each step with the parameters that it was given; ``refused`` counts the steps that
+        the rules did not allow.
+
+    Raises:
+        ValueError: The policy's tokens or parameters are none.
     """
-    state = PipelineState.start(images, rules)
-    alive = torch.ones(len(images), dtype=torch.bool, device=images.device)
+    n, bank, state = len(images), rules.bank, PipelineState.start(images, rules)
+    alive = torch.ones(n, dtype=torch.bool, device=images.device)
+    refused = torch.zeros(n, dtype=torch.int64, device=images.device)
     for _ in range(rules.max_length):
-        asked, params = (chosen.to(images.device) for chosen in policy(state))
-        alive = alive & (asked != rules.bank.end_token)
+        chosen, values = policy(state)
+        asked = check_integers("module", chosen, (n,), bank.num_modules + 1, images.device)
+        params = check_box("params", values, (n, bank.num_params), 0.0, images.device)
+        alive = alive & (asked != bank.end_token)
         if not alive.any():
             break
-        tokens = state.admit(asked).where(alive, rules.bank.end_token)
-        state.record(tokens, params, rules.bank.step(state.images, tokens, params))
-    return Pipelines(rules, state.sequences, state.params)
+        tokens = state.admit(asked).where(alive, bank.end_token)
+        refused += alive & (tokens == bank.end_token)
+        state.record(tokens, params, bank.step(state.images, tokens, params))
+    return Pipelines(rules, state.sequences, state.params, refused)
 
 
 class StepwiseCore(Core):
@@ -89,14 +98,15 @@ class StepwiseCore(Core):
         """Apply one module in each lane, or stop."""
         end, asked, params = self.transition.bank.end_token, actions["module"], actions["params"]
         tokens = self.state.admit(asked)
+        changed, terminated = tokens != end, (asked == end) | (self.state.step + 1 >= self.setting.length)
+        self.ledger.require(changed, terminated)
         images = self.transition.step(self.state.images, tokens, params)
-        terminated = (asked == end) | (self.state.step + 1 >= self.setting.length)
-        payment = self.ledger.settle(images, self.scenes, tokens != end, terminated)
+        payment = self.ledger.settle(images, self.scenes, changed, terminated)
         self.state.record(tokens, params, images)
         info = {
             "loss": payment.loss,
             "penalty": payment.penalty,
-            "length": self.state.used.sum(1),
+            "length": self.state.lengths,
             "refused": tokens != asked,
         }
         return Step(payment.rewards, terminated, info)

@@ -11,10 +11,9 @@ from isp_gym.budget import Budget
 from isp_gym.data import SceneBatch, SceneSet
 from isp_gym.envs.curves import apply_curves
 from isp_gym.envs.parts import part_size
-from isp_gym.errors import UserError
 from isp_gym.pipelines import Pipelines, Rules
-from isp_gym.rewards import Objective, TerminalReward
-from isp_gym.tasks import Task
+from isp_gym.rewards import TerminalReward
+from isp_gym.tasks import MeteredTask, Task
 
 
 @dataclass(frozen=True)
@@ -28,14 +27,14 @@ class Outcome:
 
 
 class Transition:
-    """Applies pipelines to scenes and pays for them: bank -> task -> reward, batched and differentiable.
+    """Applies pipelines to scenes and rewards them: bank -> task -> reward, batched and differentiable.
 
     Args:
         scenes: The scenes that may be used.
         rules: What a pipeline may be, with the bank that applies it.
         task: Says what an image is worth.
         reward: The penalty's bounds and weights.
-        budget: Counts the task evaluations; replace it to share one between environments.
+        budget: Counts the task evaluations.
     """
 
     def __init__(
@@ -44,20 +43,33 @@ class Transition:
         self.scenes = scenes
         self.rules = rules
         self.bank = rules.bank
-        self.task = task
+        self._task = MeteredTask(task, budget or Budget())
         self.reward = reward
-        self.budget = budget or Budget()
         self._initial_losses = torch.full((len(scenes),), torch.nan)
+
+    @property
+    def task(self) -> MeteredTask:
+        """The task; what it scores is counted in :attr:`budget`."""
+        return self._task
+
+    @property
+    def budget(self) -> Budget:
+        """Counts what is spent here; replace it to share one between environments."""
+        return self._task.budget
+
+    @budget.setter
+    def budget(self, budget: Budget) -> None:
+        self._task.budget = budget
 
     @torch.no_grad()
     def initial_loss(self, scenes: SceneBatch) -> Tensor:
-        """L(in) of each scene, (B,): computed once a scene, outside the budget."""
+        """L(in) of each scene, (B,): computed once a scene from the transition's own images, outside the budget."""
         indices = list(scenes.indices)
         losses = self._initial_losses[indices]
         if losses.isnan().any():
             unknown = sorted({i for i, loss in zip(indices, losses.tolist(), strict=True) if loss != loss})
             new = self.scenes.batch(unknown)
-            self._initial_losses[unknown] = self.task.loss(new.images, new).cpu()
+            self._initial_losses[unknown] = self.task.unmetered.loss(new.images, new).cpu()
             losses = self._initial_losses[indices]
         return losses.to(scenes.images.device)
 
@@ -67,13 +79,17 @@ class Transition:
         Raises:
             BudgetExhausted: The budget does not cover the batch.
         """
-        self.budget.spend(len(images), gradient=images.requires_grad)
         return self.task.loss(images, scenes)
 
     @torch.no_grad()
     def initial_loss_map(self, scenes: SceneBatch) -> Tensor:
-        """L(in) pixel by pixel, (B, H, W), outside the budget; only for an :class:`isp_gym.rewards.Objective`."""
-        losses = self._objective().loss_map(scenes.images, scenes)
+        """L(in) pixel by pixel, (B, H, W), of the transition's own images, outside the budget.
+
+        Raises:
+            UserError: The task has no map, see :meth:`isp_gym.tasks.Task.loss_map`.
+        """
+        own = self.scenes.batch(scenes.indices)
+        losses = self.task.unmetered.loss_map(own.images, own)
         self._initial_losses[list(scenes.indices)] = losses.mean(dim=(1, 2)).cpu()
         return losses
 
@@ -82,18 +98,9 @@ class Transition:
 
         Raises:
             BudgetExhausted: The budget does not cover the batch.
-            UserError: The task is no :class:`isp_gym.rewards.Objective`.
+            UserError: The task has no map, see :meth:`isp_gym.tasks.Task.loss_map`.
         """
-        objective = self._objective()
-        self.budget.spend(len(images), gradient=images.requires_grad)
-        return objective.loss_map(images, scenes)
-
-    def _objective(self) -> Objective:
-        if not isinstance(self.task, Objective):
-            raise UserError(
-                f"task '{self.task.name}' has no reward map; name rewards, e.g. objective={{'fidelity': 1}}"
-            )
-        return self.task
+        return self.task.loss_map(images, scenes)
 
     def play(self, scenes: SceneBatch, pipelines: Pipelines | Tensor, params: Tensor | None = None) -> Outcome:
         """Run whole pipelines for the terminal reward.
@@ -106,23 +113,24 @@ class Transition:
 
         Returns:
             The outcome of each scene.
+
+        Raises:
+            BudgetExhausted: The budget does not cover the batch; nothing is computed or counted.
+            ValueError: The tokens or parameters can make no pipelines.
         """
         if not isinstance(pipelines, Pipelines):
             if params is None:
                 raise TypeError("play takes pipelines, or tokens and their params")
             pipelines = self.rules.admit(pipelines, params)
+        self.budget.require(len(pipelines))  # before the work, and before the megapixels are counted
         images = pipelines(scenes.images)
         self._count(int(pipelines.lengths.sum()), images)
         loss, penalty = self.loss(images, scenes), self.reward.penalty(images)
         return Outcome(images, loss, penalty, self.initial_loss(scenes) - loss - penalty)
 
-    def require(self, images: int) -> None:
-        """Raise ``BudgetExhausted`` unless the budget covers ``images`` scores; nothing is counted."""
-        self.budget.require(images)
-
     def step(self, images: Tensor, tokens: Tensor, params: Tensor) -> Tensor:
         """One module an image, (B,) tokens; the end token leaves its image as it is."""
-        self.count_modules(tokens[:, None], images)
+        self._count(int((tokens != self.bank.end_token).sum()), images)
         return self.bank.step(images, tokens, params)
 
     def curve(self, images: Tensor, curves: Tensor) -> Tensor:
@@ -131,10 +139,6 @@ class Transition:
         size = part_size(images)
         pairs = zip(images.split(size), curves.split(size), strict=True)
         return torch.cat([apply_curves(some, theirs) for some, theirs in pairs])
-
-    def count_modules(self, sequences: Tensor, images: Tensor) -> None:
-        """Add what ``sequences`` put through modules to the budget's megapixels."""
-        self._count(int((sequences != self.bank.end_token).cumprod(1).sum()), images)
 
     def _count(self, applied: int, images: Tensor) -> None:
         self.budget.add_megapixels(applied * images.shape[-1] * images.shape[-2] / 1e6)

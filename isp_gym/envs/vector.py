@@ -14,6 +14,7 @@ from torch import Tensor
 
 from isp_gym.budget import Budget
 from isp_gym.envs.core import Core
+from isp_gym.envs.episodes import seeds_of
 from isp_gym.envs.lanes import Lanes, one_lane, to_output
 from isp_gym.envs.render import Frame
 from isp_gym.envs.transition import Transition
@@ -62,7 +63,6 @@ class ISPVectorEnv(gym.vector.VectorEnv):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.single_action_space = self._lanes.view.space
         self.action_space = batch_space(self.single_action_space, num_envs)
-        self._running = False
 
     def make_view(self, name: str) -> ActionView:
         """Another view of the same actions, for adapters that translate them.
@@ -78,11 +78,13 @@ class ISPVectorEnv(gym.vector.VectorEnv):
         return self._lanes.transition
 
     def share_budget(self, budget: Budget) -> None:
-        """Count this environment's task evaluations in ``budget``."""
+        """Count this environment's task evaluations and steps in ``budget``."""
         self.transition.budget = budget
 
     def action_masks(self) -> Any:
-        """Which choices are open in each lane, (n, M) bool; int8 in ``info["action_mask"]``."""
+        """Which choices are open in each lane, (n, M) bool; int8 in ``info``, see
+        :attr:`isp_gym.envs.views.ActionView.mask_name`.
+        """
         return self._out(self._lanes.action_masks())
 
     def reset(
@@ -91,30 +93,20 @@ class ISPVectorEnv(gym.vector.VectorEnv):
         """Begin an episode in every lane.
 
         Args:
-            seed: Start the streams of scenes anew: lane i gets ``seed + i``, or ``seed[i]`` of a sequence.
-            options: ``{"scene": id or index}`` shows that scene in every lane.
+            seed: Start the streams of scenes anew: sub-environment i gets ``seed + i``, or ``seed[i]`` of a sequence.
+            options: ``{"scene": id or index}`` shows that scene in every sub-environment; ``{"scene": [...]}`` one in
+                each, where ``None`` stands for the next of its stream.
+
+        Raises:
+            gymnasium.error.Error: A seed is negative.
+            UserError: There is no scene of that id, or an option is unknown.
+            ValueError: A seed is no whole number, there is no scene of that number, or there is not one for each.
         """
-        seeds = self._seeds(seed)
-        if seeds is not None:
-            self._lanes.seed(seeds)
-        self._lanes.begin(self._lanes.all, options)
-        self._running = True
+        seeds = None if seed is None else seeds_of(seed, self.num_envs)
+        super().reset(seed=None if seeds is None else seeds[0])
+        self._lanes.restart(seeds, options, self.np_random)
         everywhere = torch.ones(self.num_envs, dtype=torch.bool)
         return self._observe(), self._out(_masked(self._lanes.start_info(), everywhere))
-
-    def _seeds(self, seed: int | Sequence[int] | None) -> Sequence[int] | None:
-        fresh = self._np_random is None
-        if isinstance(seed, Sequence):
-            if len(seed) != self.num_envs:
-                raise ValueError(f"{len(seed)} seeds for {self.num_envs} environments")
-            super().reset(seed=seed[0])
-            return seed
-        super().reset(seed=seed)
-        if seed is None:
-            if not fresh:
-                return None
-            seed = int(self.np_random.integers(2**63))
-        return range(seed, seed + self.num_envs)
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """Take one action in every lane; a lane that ends shows the first observation of its next episode.
@@ -122,10 +114,11 @@ class ISPVectorEnv(gym.vector.VectorEnv):
         The last observation and info of lanes that ended are in ``info["final_obs"]`` and ``info["final_info"]``.
 
         Raises:
+            BudgetExhausted: The budget does not cover the step; nothing has changed then.
             gymnasium.error.ResetNeeded: ``reset`` has not been called.
             ValueError: An action is not of the action space; no lane has moved then.
         """
-        if not self._running:
+        if not self._lanes.started:
             raise gym.error.ResetNeeded("call reset() before step()")
         step = self._lanes.advance(actions)
         ended = step.terminated
@@ -133,7 +126,7 @@ class ISPVectorEnv(gym.vector.VectorEnv):
         final: dict[str, Any] = {}
         if len(lanes):
             final = self._final(ended, {**self._lanes.start_info(), **step.info})
-            self._lanes.begin(lanes, None)
+            self._lanes.restart_ended(lanes)
         now = self._lanes.start_info()
         of_step = {key: value for key, value in step.info.items() if key not in now}
         info = _masked(now, torch.ones_like(ended)) | _masked(of_step, ~ended)
@@ -158,7 +151,11 @@ class ISPVectorEnv(gym.vector.VectorEnv):
         }
 
     def render(self) -> tuple[Frame, ...] | None:
-        """A picture of every lane as in :meth:`ISPEnv.render`, if the render mode is ``"rgb_array"``."""
+        """A picture of every lane as in :meth:`ISPEnv.render`, if the render mode is ``"rgb_array"``.
+
+        Raises:
+            gymnasium.error.ResetNeeded: ``reset`` has not been called.
+        """
         return tuple(map(self._lanes.frame, range(self.num_envs))) if self.render_mode == "rgb_array" else None
 
     def _observe(self) -> Any:

@@ -7,7 +7,7 @@ environment's device. A new one is a class here and a line in the family's ``vie
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -31,6 +31,8 @@ class ActionView(ABC):
         bins: How many values a binned parameter can take, evenly from end to end of its range.
     """
 
+    #: What ``info`` calls :meth:`mask`: ``"module_mask"`` where actions hold no module token that it could be laid over.
+    mask_name: ClassVar[str] = "action_mask"
     space: gym.Space
     shape: tuple[int, ...]  # of one action, where it is a single array
 
@@ -89,6 +91,8 @@ class StepwiseBox(ActionView):
 
     The module is the allowed one (or the stop) with the highest preference; parameter p is ``(a + 1) / 2``.
     """
+
+    mask_name = "module_mask"
 
     def __init__(self, bank: Bank, setting: Setting, bins: int) -> None:
         super().__init__(bank, setting, bins)
@@ -183,6 +187,8 @@ class SequenceBox(ActionView):
     The pipeline is the modules in falling order of preference, down to that of the end token: every action is a
     pipeline without repeats. Parameter p is ``(a + 1) / 2``.
     """
+
+    mask_name = "module_mask"
 
     def __init__(self, bank: Bank, setting: Setting, bins: int) -> None:
         super().__init__(bank, setting, bins)

@@ -37,6 +37,8 @@ class Objective(Task):
         UserError: A name is unknown, a weight is no finite number, or there is none.
     """
 
+    has_maps = True
+
     def __init__(self, task: Task, weights: Mapping[str, float]) -> None:
         if not weights:
             raise UserError(f"an objective needs at least one reward with its weight (known: {', '.join(REWARDS)})")
@@ -52,7 +54,7 @@ class Objective(Task):
         self.score = task.score  # type: ignore[misc]
 
     def loss_map(self, images: Tensor, scenes: SceneBatch) -> Tensor:
-        """What each pixel contributes to the loss, (B, 3, H, W) -> (B, H, W)."""
+        """See :meth:`isp_gym.tasks.Task.loss_map`: minus the weighted sum of the terms' maps."""
         frame, source = Frame(images), self._source_frame(scenes.images)
         total = torch.zeros_like(frame.images[:, 0])
         for name, weight in self.weights.items():
@@ -74,6 +76,14 @@ class Objective(Task):
     def meter(self) -> Meter:
         """That of the task."""
         return self._task.meter()
+
+    def draw_found(self, images: Tensor) -> Tensor:
+        """See :meth:`isp_gym.tasks.Task.draw_found`."""
+        return self._task.draw_found(images)
+
+    def draw_truth(self, images: Tensor, scenes: SceneBatch) -> Tensor:
+        """See :meth:`isp_gym.tasks.Task.draw_truth`."""
+        return self._task.draw_truth(images, scenes)
 
 
 def table() -> list[dict[str, Any]]:

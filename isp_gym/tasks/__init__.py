@@ -9,6 +9,7 @@ from isp_gym.errors import UserError, unknown
 from isp_gym.tasks.base import Meter, Task
 from isp_gym.tasks.detection import Detection
 from isp_gym.tasks.enhancement import Enhancement
+from isp_gym.tasks.metered import MeteredTask
 from isp_gym.tasks.segmentation import Segmentation
 
 TASKS: dict[str, type[Task]] = {task.name: task for task in (Enhancement, Detection, Segmentation)}
@@ -44,4 +45,4 @@ def default_data(spec: str) -> str:
     return TASKS.get(str(spec).partition(":")[0], Task).default_data
 
 
-__all__ = ["TASKS", "Detection", "Enhancement", "Meter", "Segmentation", "Task", "default_data", "get_task"]
+__all__ = ["TASKS", "Detection", "Enhancement", "Meter", "MeteredTask", "Segmentation", "Task", "default_data", "get_task"]

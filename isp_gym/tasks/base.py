@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from isp_gym.data import SceneBatch
+from isp_gym.errors import UserError
 
 
 class Task(ABC):
@@ -26,6 +27,13 @@ class Task(ABC):
     takes_network: ClassVar[bool] = False
     #: The data that it is shown where none is named; nothing is downloaded for it.
     default_data: ClassVar[str] = "skimage"
+    #: Whether it has a :meth:`loss_map`.
+    has_maps: ClassVar[bool] = False
+
+    @property
+    def unmetered(self) -> Task:
+        """The task itself where scoring it is counted (:class:`isp_gym.tasks.metered.MeteredTask`)."""
+        return self
 
     @abstractmethod
     def loss(self, images: Tensor, scenes: SceneBatch) -> Tensor:
@@ -41,6 +49,14 @@ class Task(ABC):
         Raises:
             UserError: The scenes lack what the task needs to know (a target, objects, masks).
         """
+
+    def loss_map(self, images: Tensor, scenes: SceneBatch) -> Tensor:
+        """What each pixel contributes to the loss, (B, 3, H, W) -> (B, H, W), whose mean is :meth:`loss`.
+
+        Raises:
+            UserError: The task has no such map.
+        """
+        raise UserError(f"task '{self.name}' has no reward map; name rewards, e.g. objective={{'fidelity': 1}}")
 
     @abstractmethod
     def meter(self) -> Meter:
