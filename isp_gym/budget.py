@@ -21,6 +21,10 @@ class BudgetExhausted(Exception):
     """Raised before an evaluation or step that the budget no longer covers; it ends the training."""
 
 
+class StepsExhausted(BudgetExhausted):
+    """Raised before an environment step that the step limit no longer covers."""
+
+
 @dataclass
 class Spent:
     """What has been counted.
@@ -95,11 +99,11 @@ class Budget:
         """Count a step of ``count`` sub-environments.
 
         Raises:
-            BudgetExhausted: The step limit does not cover them; nothing is counted then.
+            StepsExhausted: The step limit does not cover them; nothing is counted then.
         """
         for budget in self._all():
             if budget.step_limit is not None and budget.spent.env_steps + count > budget.step_limit:
-                raise BudgetExhausted(
+                raise StepsExhausted(
                     f"{budget.step_limit} environment steps are taken, with {budget.remaining} task evaluations left: "
                     "most of them cost none"
                 )

@@ -36,6 +36,10 @@ class Transition:
         task: Says what an image is worth.
         reward: The penalty's bounds and weights.
         budget: Counts the task evaluations; replace it to share one between environments.
+
+    Attributes:
+        initial_losses: L(in) of each scene, (N,) on the CPU, NaN where it was not asked for yet. To the last bit it may
+            depend on which scenes were scored with it: a training that is to go on exactly keeps it.
     """
 
     def __init__(
@@ -47,18 +51,18 @@ class Transition:
         self.task = task
         self.reward = reward
         self.budget = budget or Budget()
-        self._initial_losses = torch.full((len(scenes),), torch.nan)
+        self.initial_losses = torch.full((len(scenes),), torch.nan)
 
     @torch.no_grad()
     def initial_loss(self, scenes: SceneBatch) -> Tensor:
         """L(in) of each scene, (B,): computed once a scene, outside the budget."""
         indices = list(scenes.indices)
-        losses = self._initial_losses[indices]
+        losses = self.initial_losses[indices]
         if losses.isnan().any():
             unknown = sorted({i for i, loss in zip(indices, losses.tolist(), strict=True) if loss != loss})
             new = self.scenes.batch(unknown)
-            self._initial_losses[unknown] = self.task.loss(new.images, new).cpu()
-            losses = self._initial_losses[indices]
+            self.initial_losses[unknown] = self.task.loss(new.images, new).cpu()
+            losses = self.initial_losses[indices]
         return losses.to(scenes.images.device)
 
     def loss(self, images: Tensor, scenes: SceneBatch) -> Tensor:
@@ -74,7 +78,7 @@ class Transition:
     def initial_loss_map(self, scenes: SceneBatch) -> Tensor:
         """L(in) pixel by pixel, (B, H, W), outside the budget; only for an :class:`isp_gym.rewards.Objective`."""
         losses = self._objective().loss_map(scenes.images, scenes)
-        self._initial_losses[list(scenes.indices)] = losses.mean(dim=(1, 2)).cpu()
+        self.initial_losses[list(scenes.indices)] = losses.mean(dim=(1, 2)).cpu()
         return losses
 
     def loss_map(self, images: Tensor, scenes: SceneBatch) -> Tensor:
