@@ -38,6 +38,23 @@ def typed(cls: type[T], values: Mapping[str, Any], what: str) -> T:
         raise UserError(f"{what} '{where}': {str(error).splitlines()[0]}") from error
 
 
+def refuse_contradictions(saved: Mapping[str, Any], given: Mapping[str, Any], owner: str) -> None:
+    """Let options that were given explicitly be no others than those that something was saved with.
+
+    Args:
+        saved: All options at the time of saving.
+        given: Those given now.
+        owner: Whose options they are, for the error.
+
+    Raises:
+        UserError: A value differs.
+        KeyError: An option was not saved.
+    """
+    for key, value in given.items():
+        if saved[key] != value:
+            raise UserError(f"{owner}: {key}={value!r} contradicts the saved policy's {key}={saved[key]!r}; leave it out")
+
+
 def read_yaml(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """A YAML file as plain values, with ``key=value`` overrides (dots reach into mappings).
 

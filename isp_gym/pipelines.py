@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from isp_gym.modules import Bank
+from isp_gym.modules import Bank, get_bank
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,22 @@ class Rules:
     max_length: int
     typed: bool = False
     repeats: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """The rules as values that JSON can hold."""
+        return {
+            "bank": self.bank.name,
+            "modules": list(self.bank.names),
+            "max_length": self.max_length,
+            "typed": self.typed,
+            "repeats": self.repeats,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Rules:
+        """The rules that :meth:`to_dict` was asked of; further keys are ignored, a missing one is a ``KeyError``."""
+        bank = get_bank(values["bank"], tuple(values["modules"]))
+        return cls(bank, int(values["max_length"]), bool(values["typed"]), bool(values["repeats"]))
 
     def allowed(self, used: Tensor) -> Tensor:
         """Say which tokens may come next.

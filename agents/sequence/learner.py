@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import chain, islice
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,52 +13,92 @@ from torch.nn.utils import clip_grad_norm_
 
 from agents.algorithms import advantages, clipped_loss, kl_estimate, reinforce_loss
 from agents.sequence.policy import Sampled, SequencePolicy
-from agents.sequence.predictor import squash
+from agents.sequence.predictor import ParameterPredictor, squash
 from agents.sequence.settings import LearnerSettings
 from isp_gym.benchmark import Training
 from isp_gym.envs.scenes import pick
-
-if TYPE_CHECKING:
-    from agents.sequence.posisp import POSISP
+from isp_gym.pipelines import Pipelines
 
 
-def learn(agent: POSISP, training: Training, settings: LearnerSettings) -> None:
-    """Train ``agent``'s networks until the budget is spent.
+class SequenceTraining:
+    """The training of a sequence policy and a parameter predictor, which can be interrupted after each iteration.
 
     Args:
-        agent: Its ``policy`` and ``predictor`` are trained in place.
+        policy: Trained in place.
+        predictor: Trained in place.
         training: The scenes, the transition and the budget.
-        settings: Batch, step sizes and schedule.
+        settings: Batch, learning rates and schedule.
     """
-    budget, group = training.remaining, settings.sequences_per_image
-    sequence_learner = SequenceLearner(agent.policy, settings)
-    params_optimizer = torch.optim.Adam(agent.predictor.parameters(), settings.params_lr, betas=(0.9, 0.99))
-    scenes, images, iteration = _scenes(training, settings.batch_size), settings.batch_size // group, 0
-    while images := min(images, training.remaining // group):
-        progress = 1 - training.remaining / budget
-        train_sequence, train_params = settings.trains(iteration)
-        batch = training.scenes.batch(list(islice(scenes, images)))
-        sampled = sequence_learner.draw(images * group, progress)
+
+    def __init__(
+        self, policy: SequencePolicy, predictor: ParameterPredictor, training: Training, settings: LearnerSettings
+    ) -> None:
+        self.predictor, self.training, self.settings = predictor, training, settings
+        self.sequence_learner = SequenceLearner(policy, settings)
+        self.params_optimizer = torch.optim.Adam(predictor.parameters(), settings.params_lr, betas=(0.9, 0.99))
+        self.total = training.remaining
+        self.images = settings.batch_size // settings.sequences_per_image
+        self.iteration = self.position = 0
+
+    def iterate(self) -> bool:
+        """Train on one batch; false, and nothing done, if the budget covers none."""
+        settings, training, group = self.settings, self.training, self.settings.sequences_per_image
+        images = min(self.images, training.remaining // group)
+        if images < 1:
+            return False
+        progress = 1 - training.remaining / self.total
+        train_sequence, train_params = settings.trains(self.iteration)
+        batch = training.scenes.batch(self._next_scenes(images))
+        sampled = self.sequence_learner.draw(images * group, progress)
         trials = Trials.of(sampled.sequences, group)
         with torch.set_grad_enabled(train_params):
-            scores = agent.predictor.scores(batch.images, trials.sequences, trials.image)
-            outcome = training.transition.play(pick(batch, trials.image), trials.sequences, squash(scores))
+            scores = self.predictor.scores(batch.images, trials.sequences, trials.image)
+            pipelines = Pipelines(training.rules, trials.sequences, squash(scores))
+            outcome = training.play(pick(batch, trials.image), pipelines)
+        numbers = {"loss": (outcome.loss * trials.share).sum(), "reward": (outcome.reward * trials.share).sum()}
         if train_params:
             loss = ((outcome.loss + outcome.penalty) * trials.share).sum()
             loss = loss + settings.score_penalty * scores.square().mean()
-            params_optimizer.param_groups[0]["lr"] = settings.params_lr * settings.step_size(progress)
-            _descend(loss, params_optimizer, settings.max_grad_norm)
+            self.params_optimizer.param_groups[0]["lr"] = settings.params_lr * settings.step_size(progress)
+            _descend(loss, self.params_optimizer, settings.max_grad_norm)
+            numbers["params_loss"] = loss
         if train_sequence:
             rewards = outcome.reward.detach()[trials.of_sample].reshape(-1, group)
-            sequence_learner.update(sampled, rewards, progress)
-        training.checkpoint(agent)
-        images = settings.images(len(trials.image) / images)
-        iteration += 1
+            numbers["policy_loss"] = self.sequence_learner.update(sampled, rewards, progress)
+        numbers["entropy"] = sampled.entropies.mean()
+        training.log(**{key: float(value.detach()) for key, value in numbers.items()}, unique_rollouts=len(trials.image))
+        self.images = settings.images(len(trials.image) / images)
+        self.iteration += 1
+        return True
 
+    def _next_scenes(self, count: int) -> list[int]:
+        """Scenes one after another, as ``batch_size`` sub-environments show them; (count,) indices."""
+        places = torch.arange(self.position, self.position + count)
+        self.position += count
+        lanes = self.settings.batch_size
+        return self.training.scenes_at(places % lanes, places // lanes).tolist()
 
-def _scenes(training: Training, lanes: int) -> Iterator[int]:
-    """The training scenes one after another, as ``lanes`` environments would show them."""
-    return chain.from_iterable(indices.tolist() for indices in training.scene_stream(lanes))
+    def state_dict(self) -> dict[str, Any]:
+        """Networks, optimisers and positions: all that the next iteration depends on but random numbers."""
+        return {
+            **self.sequence_learner.state_dict(),
+            "predictor": self.predictor.state_dict(),
+            "params_optimizer": self.params_optimizer.state_dict(),
+            "initial_losses": self.training.transition.initial_losses,
+            "total": self.total,
+            "images": self.images,
+            "iteration": self.iteration,
+            "position": self.position,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state_dict` gave."""
+        self.sequence_learner.load_state_dict(state)
+        self.predictor.load_state_dict(state["predictor"])
+        self.params_optimizer.load_state_dict(state["params_optimizer"])
+        self.training.transition.initial_losses.copy_(state["initial_losses"])
+        self.total, self.images = state["total"], state["images"]
+        self.iteration, self.position = state["iteration"], state["position"]
 
 
 @dataclass(frozen=True)
@@ -108,13 +147,16 @@ class SequenceLearner:
         """Draw ``count`` sequences after a part ``progress`` of the training."""
         return self.policy.sample(count, self.settings.temperature(progress))
 
-    def update(self, sampled: Sampled, rewards: Tensor, progress: float) -> None:
+    def update(self, sampled: Sampled, rewards: Tensor, progress: float) -> Tensor:
         """Learn from what the sequences earned.
 
         Args:
             sampled: From :meth:`draw`.
             rewards: (N, G): G sequences in turn on each of N images.
             progress: As in :meth:`draw`.
+
+        Returns:
+            The loss of the last epoch, a scalar without gradient.
         """
         settings = self.settings
         self.optimizer.param_groups[0]["lr"] = settings.sequence_lr * settings.step_size(progress)
@@ -127,6 +169,23 @@ class SequenceLearner:
             now = sampled if epoch == 0 else self.policy.evaluate(sampled.sequences, settings.temperature(progress))
             loss = self._loss(now, sampled, advantage, settings.temperature(progress))
             _descend(loss, self.optimizer, settings.max_grad_norm)
+        return loss.detach()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Policy, reference policy, optimiser and number of updates."""
+        return {
+            "policy": self.policy.state_dict(),
+            "reference": self.reference.state_dict(),
+            "sequence_optimizer": self.optimizer.state_dict(),
+            "updates": self.updates,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state_dict` gave; further keys are ignored."""
+        self.policy.load_state_dict(state["policy"])
+        self.reference.load_state_dict(state["reference"])
+        self.optimizer.load_state_dict(state["sequence_optimizer"])
+        self.updates = state["updates"]
 
     def _loss(self, now: Sampled, drawn: Sampled, advantage: Tensor, temperature: float) -> Tensor:
         settings = self.settings

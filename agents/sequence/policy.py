@@ -39,6 +39,7 @@ class SequencePolicy(nn.Module, ABC):
         super().__init__()
         self.num_modules, self.max_length, self.mask = num_modules, max_length, mask
         self.end_token, self.start_token = num_modules, num_modules + 1
+        self._greedy: tuple[_Versions, Tensor] | None = None
 
     @abstractmethod
     def logits(self, tokens: Tensor, step: int, state: Any) -> tuple[Tensor, Any]:
@@ -89,5 +90,31 @@ class SequencePolicy(nn.Module, ABC):
 
     @torch.no_grad()
     def greedy(self) -> Tensor:
-        """The sequence of likeliest tokens, (L,), padded with the end token."""
-        return self._decode(1, 1.0, None, greedy=True).sequences[0]
+        """The sequence of likeliest tokens, (L,) int64, padded with the end token.
+
+        It is decoded once, and again when a parameter has changed (a write through ``parameter.data`` goes unseen).
+        """
+        versions = _versions(self)
+        if self._greedy is None or versions is None or not _same(self._greedy[0], versions):
+            sequence = self._decode(1, 1.0, None, greedy=True).sequences[0]
+            if versions is None:
+                return sequence
+            self._greedy = versions, sequence
+        return self._greedy[1].clone()
+
+
+_Versions = list[tuple[Tensor, int, torch.device, int]]
+
+
+def _versions(policy: SequencePolicy) -> _Versions | None:
+    """What tells that a parameter was replaced, moved or written to; ``None`` where torch does not keep count."""
+    parameters = list(policy.parameters())
+    if any(parameter.is_inference() for parameter in parameters):
+        return None
+    # ``Module.to`` puts other memory into the same parameter; the tensor is held, so that no other takes its place.
+    return [(p, p._version, p.device, p.untyped_storage()._cdata) for p in parameters]
+
+
+def _same(one: _Versions, other: _Versions) -> bool:
+    pairs = zip(one, other, strict=True)
+    return all(a[0] is b[0] and a[1:] == b[1:] for a, b in pairs)

@@ -2,54 +2,51 @@
 
 from __future__ import annotations
 
-import json
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from agents.sequence.learner import learn
+from agents.sequence.learner import SequenceTraining
 from agents.sequence.policy import SequencePolicy
 from agents.sequence.predictor import ParameterPredictor
 from agents.sequence.released import fill, longest, read_released
 from agents.sequence.settings import POLICIES, LearnerSettings
-from isp_gym.benchmark import Training
-from isp_gym.config import typed
-from isp_gym.envs.pipeline import allowed_tokens
-from isp_gym.errors import UserError
+from isp_gym.benchmark import Agent, Training
+from isp_gym.config import refuse_contradictions, typed
 from isp_gym.modules import Bank, get_bank
+from isp_gym.pipelines import Pipelines, Rules
 
-_WEIGHTS, _CARD = "posisp.safetensors", "posisp.json"
 
-
-class POSISP:
+class POSISP(Agent):
     """A policy for the module sequence and a CNN for the parameters, trained together.
 
+    Where the problem allows a module more than once, each of its uses has the same parameters: they are predicted from
+    the image, one vector for the whole bank.
+
     Args:
-        **settings: Fields of :class:`agents.sequence.settings.LearnerSettings`.
+        **settings: Fields of :class:`agents.sequence.settings.LearnerSettings`. A saved policy brings its own along;
+            what is given here must not contradict them.
     """
+
+    exact_resume = True
 
     def __init__(self, **settings: float | int | str) -> None:
         self.settings = typed(LearnerSettings, settings, "posisp option")
-        self.bank: Bank
+        self._given = frozenset(settings)
+        self.rules: Rules
         self.policy: SequencePolicy
         self.predictor: ParameterPredictor
 
-    def build(self, bank: Bank, max_length: int, typed_order: bool = False) -> None:
-        """Make fresh networks.
-
-        Args:
-            bank: The modules to choose from.
-            max_length: The longest sequence.
-            typed_order: Whether modules must find the light that they need (:meth:`isp_gym.modules.Bank.typed_mask`).
-        """
-        settings = self.settings
-        self.bank, self.typed_order = bank, typed_order
-        mask = partial(allowed_tokens, bank, typed=typed_order)
-        self.policy = POLICIES[settings.policy](bank.num_modules, max_length, mask)
+    def build(self, rules: Rules) -> None:
+        """Make fresh networks for pipelines that obey ``rules``."""
+        settings, bank = self.settings, rules.bank
+        self.rules = rules
+        self.policy = POLICIES[settings.policy](bank.num_modules, rules.max_length, rules.allowed)
         self.predictor = ParameterPredictor(
             bank.num_params,
             bank.neutral if settings.neutral_start else None,
@@ -60,14 +57,22 @@ class POSISP:
 
     def train(self, training: Training) -> None:
         """Learn until the budget of task evaluations is spent."""
-        self.build(training.bank, training.setting.length, training.setting.typed)
+        self.build(training.rules)
         self.networks.to(training.setting.device)
-        learn(self, training, self.settings)
+        learner = SequenceTraining(self.policy, self.predictor, training, self.settings)
+        training.resume(learner)
+        while learner.iterate():
+            training.checkpoint(self, learner)
 
     @property
-    def networks(self) -> nn.ModuleList:
+    def networks(self) -> nn.ModuleDict:
         """The controller: all that is needed at inference."""
-        return nn.ModuleList([self.policy, self.predictor])
+        return nn.ModuleDict({"policy": self.policy, "predictor": self.predictor})
+
+    @property
+    def bank(self) -> Bank:
+        """The modules that it chooses from."""
+        return self.rules.bank
 
     @property
     def sequence(self) -> Tensor:
@@ -75,61 +80,55 @@ class POSISP:
         greedy = self.policy.greedy()
         return greedy[greedy != self.policy.end_token]
 
-    def predict_params(self, images: Tensor) -> Tensor:
-        """Normalised parameters of every module for each image, (B, 3, H, W) -> (B, P)."""
-        return self.pipelines(images)[1]
-
     @torch.no_grad()
-    def pipelines(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The task-level sequence for each image, (B, L), and its parameters, (B, P)."""
+    def predict_params(self, images: Tensor) -> Tensor:
+        """Normalised parameters of every module for each image, (B, 3, H, W) -> (B, P), on the device of the images."""
         sequences = self.policy.greedy().repeat(len(images), 1)
-        return sequences, self.predictor(images, sequences)
+        return self.predictor(images.to(sequences.device), sequences).to(images.device)
+
+    def pipelines(self, images: Tensor) -> Pipelines:
+        """The task-level sequence for each image, with the parameters that are predicted for it."""
+        sequences = self.policy.greedy().to(images.device).repeat(len(images), 1)
+        return Pipelines(self.rules, sequences, self.predict_params(images))
 
     @torch.no_grad()
     def enhance(self, images: Tensor) -> Tensor:
         """Process linear RGB images, (B, 3, H, W) -> (B, 3, H, W), unclipped."""
-        return self.bank(images, *self.pipelines(images))
+        return self.pipelines(images)(images)
 
     @torch.no_grad()
     def likelihood(self, sequence: Tensor) -> float:
         """Probability of a sequence, (n,) tokens with or without end tokens, at temperature 1."""
-        padding = (0, self.policy.max_length - len(sequence))
-        return float(self.policy.evaluate(F.pad(sequence, padding, value=self.policy.end_token)[None]).log_probs.exp())
+        padded = F.pad(sequence, (0, self.policy.max_length - len(sequence)), value=self.policy.end_token)
+        device = next(self.policy.parameters()).device
+        return float(self.policy.evaluate(padded.to(device)[None]).log_probs.exp())
 
     @torch.no_grad()
     def diagnostics(self) -> dict[str, float]:
         """How sure the sequence policy is at temperature 1, as the paper plots it (Fig. 5)."""
-        greedy = self.policy.greedy()[None]
+        greedy = self.policy.greedy()
         return {
             "entropy": float(self.policy.sample(256).entropies.mean()),
-            "p_greedy": self.likelihood(greedy[0]),
+            "p_greedy": self.likelihood(greedy),
             "length": float((greedy != self.policy.end_token).sum()),
         }
 
-    def save(self, folder: Path) -> None:
-        """Write the trained networks, and what is needed to build them again, to ``folder``."""
-        card = {
-            "bank": self.bank.name,
-            "modules": list(self.bank.names),
-            "max_length": self.policy.max_length,
-            "typed_order": self.typed_order,
-        }
-        (folder / _CARD).write_text(json.dumps(card, indent=1))
-        save_file({key: value.contiguous() for key, value in self.networks.state_dict().items()}, folder / _WEIGHTS)
+    def state(self) -> dict[str, Any]:
+        """The networks, and all that is needed to build them again."""
+        return {**self.networks.state_dict(), **self.rules.to_dict(), "options": asdict(self.settings)}
 
-    def load(self, folder: Path) -> None:
-        """Read what :meth:`save` wrote; the agent must have been made with the same settings.
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Build the networks that :meth:`state` was asked of.
 
         Raises:
-            UserError: A file is missing, damaged or of other networks.
+            UserError: An option that was given to this agent contradicts the saved ones.
         """
-        try:
-            card = json.loads((folder / _CARD).read_text())
-            self.build(get_bank(card["bank"], card["modules"]), card["max_length"], card["typed_order"])
-            self.networks.load_state_dict(load_file(folder / _WEIGHTS))
-        except Exception as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"'{folder}' holds no trained posisp of these settings: {reason}") from error
+        given = {key: value for key, value in asdict(self.settings).items() if key in self._given}
+        saved = {key: state["options"][key] for key in asdict(self.settings)}
+        refuse_contradictions(saved, given, "posisp")
+        self.settings = typed(LearnerSettings, state["options"], "saved posisp option")
+        self.build(Rules.from_dict(state))
+        self.networks.load_state_dict({key: value for key, value in state.items() if isinstance(value, Tensor)})
 
     @classmethod
     def from_released(cls, path: str | Path) -> POSISP:
@@ -144,7 +143,7 @@ class POSISP:
         policy, predictor = read_released(path)
         bank = get_bank("reference")
         agent = cls(linear_input=True, neutral_start=False)
-        agent.build(bank, longest(policy, otherwise=bank.num_modules))
+        agent.build(Rules(bank, longest(policy, otherwise=bank.num_modules)))
         fill(agent.policy, policy, path)
         fill(agent.predictor, predictor, path)
         return agent

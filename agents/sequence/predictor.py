@@ -96,15 +96,14 @@ def order_matrix(sequences: Tensor, num_modules: int) -> Tensor:
         num_modules: K.
 
     Returns:
-        (B, K * K) float32: 1 at (i, i) where module i is used, and at (i, j) where i comes before j.
+        (B, K * K) float32: at (i, i) how often module i is used, and 1 at (i, j) where a use of i comes before one of j.
     """
-    places = torch.full((len(sequences), num_modules + 1), torch.inf, device=sequences.device)
-    steps = torch.arange(sequences.shape[1], device=sequences.device, dtype=places.dtype)
-    places = places.scatter(1, sequences, steps.expand_as(sequences))[:, :num_modules]
-    before = places[:, :, None] < places[:, None, :]
-    used = places.isfinite()
-    both = before & used[:, :, None] & used[:, None, :]
-    return (both | torch.diag_embed(used)).flatten(1).float()
+    modules = torch.arange(num_modules, device=sequences.device)
+    uses = (sequences[:, :, None] == modules).float()
+    earlier = (uses.cumsum(1) - uses > 0).float()
+    before = (earlier.transpose(1, 2) @ uses > 0).float()
+    before.diagonal(dim1=1, dim2=2).copy_(uses.sum(1))
+    return before.flatten(1)
 
 
 def squash(scores: Tensor) -> Tensor:

@@ -83,7 +83,7 @@ class TestTrials:
         for logit in (0.0, 50.0):
             spent, budget = [0], Budget(64)
             setting = Setting(num_scenes=64, image_size=16, modules=("exposure", "gamma"))
-            training = Training(setting, 0, budget, lambda _, s=spent, b=budget: s.append(b.task_evaluations))
+            training = Training(setting, 0, budget, Spending(budget, spent))
             agent = POSISP(policy="table", sequence_lr=0.0)
             agent.build = lambda *args, logit=logit, agent=agent: build_sure(agent, logit, *args)
             with recording() as log:
@@ -92,6 +92,22 @@ class TestTrials:
             seen.append(log.counts["train"])
         assert spent[2] - spent[1] == 8  # and a batch stays as large
         assert seen[1] > seen[0] * 1.4
+
+
+class Spending:
+    """A recorder of what was spent at each checkpoint."""
+
+    def __init__(self, budget, spent):
+        self.budget, self.spent = budget, spent
+
+    def checkpoint(self, agent, learner):
+        self.spent.append(self.budget.task_evaluations)
+
+    def resume(self, learner):
+        return False
+
+    def log(self, numbers):
+        pass
 
 
 def build_sure(agent, logit, *args):

@@ -2,11 +2,12 @@ import pytest
 import torch
 
 from agents import POSISP
-from agents.sequence.learner import learn
+from agents.sequence.learner import SequenceTraining
 from isp_gym.benchmark import Training
 from isp_gym.budget import Budget
 from isp_gym.envs.setting import Setting
 from isp_gym.errors import UserError
+from isp_gym.pipelines import Pipelines, Rules
 
 SMALL = Setting(num_scenes=8, image_size=16, modules=("exposure", "gamma", "desaturation"))
 
@@ -22,7 +23,7 @@ def mean_reward(agent: POSISP, training: Training) -> float:
     training.budget.limit = None
     scenes = training.scenes.batch(range(8))
     with torch.no_grad():
-        return float(training.transition.play(scenes, *agent.pipelines(scenes.images)).reward.mean())
+        return float(training.play(scenes, agent.pipelines(scenes.images)).reward.mean())
 
 
 class TestTraining:
@@ -42,10 +43,12 @@ class TestTraining:
     def test_goes_on_when_every_sequence_is_empty(self):
         torch.manual_seed(0)
         agent, training = POSISP(batch_size=4), Training(SMALL, 0, Budget(64))
-        agent.build(training.bank, 3)
+        agent.build(training.rules)
         with torch.no_grad():
             agent.policy.decoder.bias[training.bank.end_token] = 100.0
-        learn(agent, training, agent.settings)
+        learner = SequenceTraining(agent.policy, agent.predictor, training, agent.settings)
+        while learner.iterate():
+            pass
         assert training.remaining < 4
         assert len(agent.sequence) == 0
 
