@@ -77,16 +77,17 @@ class Module:
 
     def physical(self, params: Tensor) -> Tensor:
         """Maps normalised parameters (..., n) in [0, 1] to physical units (..., n)."""
-        first = self.parameters[0]
-        if all(parameter.line == first.line for parameter in self.parameters):
-            offset, slope = first.line
+        scales = [(*parameter.line, parameter.log) for parameter in self.parameters]
+        if all(scale == scales[0] for scale in scales):
+            offset, slope, log = scales[0]
             value = params * slope + offset
+            value = value.exp() if log else value
         else:
-            lines = torch.tensor([parameter.line for parameter in self.parameters], device=params.device)
-            offsets, slopes = lines.to(params.dtype).unbind(-1)
+            table = torch.tensor(scales, device=params.device)
+            offsets, slopes, logs = table.to(params.dtype).unbind(-1)
             value = params * slopes + offsets
-        if first.log:
-            value = value.exp()
+            # Linear values stay out of exp: the gradient of one that overflows would be NaN.
+            value = torch.where(logs.bool(), value.masked_fill(~logs.bool(), 0).exp(), value)
         return value if self.finish is None else self.finish(value)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -11,7 +13,7 @@ _DOMAINS = ("any", "linear", "display")
 
 
 def check_module(module: Module, *, gradient: bool = True) -> None:
-    """Check a module: shapes and types, each image by itself, nothing changed, finite, as declared, and its gradients.
+    """Check a module: units, shapes and types, each image by itself, nothing changed, finite, as declared, gradients.
 
     Args:
         module: The module.
@@ -21,6 +23,7 @@ def check_module(module: Module, *, gradient: bool = True) -> None:
         AssertionError: A check has failed; the message says which.
     """
     _check_declarations(module)
+    _check_units(module)
     _check_shapes(module)
     _check_rows(module)
     _check_values(module)
@@ -50,6 +53,22 @@ def _check_declarations(module: Module) -> None:
         assert parameter.low < parameter.high, f"parameter '{parameter.name}': low must be below high"
         normalised = parameter.normalised_neutral
         assert -1e-6 <= normalised <= 1 + 1e-6, f"parameter '{parameter.name}': neutral is outside [low, high]"
+
+
+def _check_units(module: Module) -> None:
+    """Compare the physical value of each parameter at the ends of its scale and at neutral with the declared one."""
+    parameters = module.parameters
+    neutral = [parameter.normalised_neutral for parameter in parameters]
+    scale = torch.tensor([[0.0] * len(neutral), [1.0] * len(neutral), neutral], dtype=torch.float64)
+    # What ``finish`` maps them to, e.g. normalised rows, need not lie in the declared range.
+    physical = replace(module, finish=None).physical(scale)
+    for column, parameter in zip(physical.T.tolist(), parameters, strict=True):
+        for value, name in zip(column, ("low", "high", "neutral"), strict=True):
+            declared = getattr(parameter, name)
+            tolerance = 1e-4 * (declared if parameter.log else parameter.high - parameter.low)
+            assert abs(value - declared) <= tolerance, (
+                f"parameter '{parameter.name}' at its {name}: physical gives {value:g}, not {declared:g}"
+            )
 
 
 def _check_shapes(module: Module) -> None:

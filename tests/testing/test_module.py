@@ -37,6 +37,36 @@ def writes_to_input(x, p):
     return gain(x, p)
 
 
+class FirstScaleForAll(Module):
+    """Takes every parameter for logarithmic where the first one is."""
+
+    def physical(self, params):
+        offsets, slopes = torch.tensor([p.line for p in self.parameters], dtype=params.dtype).unbind(-1)
+        value = params * slopes + offsets
+        return value.exp() if self.parameters[0].log else value
+
+
+class SwappedEnds(Module):
+    """Goes from high to low."""
+
+    def physical(self, params):
+        return super().physical(1 - params)
+
+
+MIXED = (
+    Parameter("gain", "", 0.25, 4.0, neutral=1.0, log=True),
+    Parameter("offset", "", 0.0, 0.5, neutral=0.0),
+)
+
+
+def gain_and_offset(x, p):
+    return x * p[:, :1, None, None] + p[:, 1:, None, None]
+
+
+def mixed(kind, parameters=MIXED, **changes):
+    return kind("mixed", parameters, gain_and_offset, "any", "any", False, "g x + b", "here", **changes)
+
+
 BROKEN_MODULES = {
     "mean over the batch": (module(lambda x, p: gain(x, p) - x.mean()), "batch"),
     "parameters of the first image": (module(lambda x, p: gain(x, p[:1])), "batch"),
@@ -51,6 +81,10 @@ BROKEN_MODULES = {
     "no gradient": (module(lambda x, p: gain(x, p.detach()) + 0 * p.sum()), "gradients"),
     "no parameter": (module(gain, parameters=()), "parameter"),
     "unknown light": (module(gain, needs="dark"), "needs"),
+    "first scale for all": (mixed(FirstScaleForAll), "'offset' at its low: physical gives 1, not 0"),
+    "first scale for all, linear": (mixed(FirstScaleForAll, MIXED[::-1]), "'gain' at its low"),
+    "wrong scale under a finish": (mixed(FirstScaleForAll, finish=torch.square), "'offset' at its low"),
+    "swapped ends": (mixed(SwappedEnds), "'gain' at its low: physical gives 4, not 0.25"),
     "neutral outside": (module(gain, parameters=(Parameter("g", "", 0.5, 2, neutral=3),)), "neutral"),
 }
 
@@ -62,6 +96,8 @@ class TestModule:
 
     def test_the_sound_one_passes(self):
         check_module(module(gain))
+        check_module(mixed(Module))
+        check_module(mixed(Module, MIXED[::-1], finish=torch.square))
 
     @pytest.mark.parametrize("kind", BROKEN_MODULES)
     def test_it_is_caught(self, kind):
