@@ -21,7 +21,7 @@ from isp_gym.benchmark.evaluate_policy import evaluate_policy, settings_for
 from isp_gym.benchmark.oracle import find_oracle
 from isp_gym.benchmark.replay import TOLERANCE, replay_file
 from isp_gym.benchmark.table import rich_table, summarise
-from isp_gym.data import DATA_SOURCES, data_card
+from isp_gym.data import data_card, source_table
 from isp_gym.envs import environment_table
 from isp_gym.errors import UserError
 from isp_gym.modules import get_bank
@@ -149,7 +149,7 @@ def agents(as_json: JsonFlag = False) -> None:
 @app.command()
 def data(as_json: JsonFlag = False) -> None:
     """The data sources."""
-    _show([dict(row) for row in DATA_SOURCES], as_json)
+    _show(source_table(), as_json)
 
 
 def _ranges(parameters: list[dict[str, Any]]) -> str:

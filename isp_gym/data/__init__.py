@@ -8,7 +8,7 @@
 
 from isp_gym.data.scene import Objects, Scene, SceneBatch, SceneSet
 from isp_gym.data.source import DataSource
-from isp_gym.data.sources import DATA_SOURCES, ON_ERROR, SOURCES, check_data, data_card, load_scenes
+from isp_gym.data.sources import DATA_SOURCES, ON_ERROR, SOURCES, check_data, data_card, load_scenes, source_table
 from isp_gym.data.splits import SPLITS, sealed
 from isp_gym.data.store import LazyStore, MemoryStore
 from isp_gym.data.unprocess import UnprocessSettings, unprocess
@@ -30,5 +30,6 @@ __all__ = [
     "data_card",
     "load_scenes",
     "sealed",
+    "source_table",
     "unprocess",
 ]
