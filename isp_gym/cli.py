@@ -27,7 +27,7 @@ from isp_gym.benchmark.replay_oracle import is_oracle, replay_oracle
 from isp_gym.benchmark.results import SCHEMA
 from isp_gym.benchmark.table import rich_table, summarise
 from isp_gym.benchmark.workers import Interrupted
-from isp_gym.data import DATA_SOURCES, data_card
+from isp_gym.data import data_card, source_table
 from isp_gym.envs import environment_table
 from isp_gym.errors import UserError
 from isp_gym.modules import get_bank
@@ -56,7 +56,8 @@ def compare(
     seeds: Annotated[int | None, typer.Option(min=1, help="Use this many seeds, from 0 on.")] = None,
     jobs: Annotated[int | None, typer.Option(min=1, help="Runs at a time; one a CPU core if not given.")] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Take finished runs of OUT as they are; what was interrupted always goes on.")
+        bool,
+        typer.Option("--resume", help="Take finished runs of OUT as they are; what was interrupted always goes on."),
     ] = False,
     keep: Annotated[int | None, typer.Option(min=1, help="How many of a run's last checkpoints stay.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="End with the results as one line of JSON.")] = False,
@@ -147,57 +148,49 @@ def replay(
     _show([row.as_row() for row in rows], as_json)
     faults = [row for row in rows if row.faults]
     if faults:
-        raise UserError(f"'{file}' does not replay: {len(faults)} of {len(rows)} differ; {faults[0].what}: {faults[0].faults[0]}")
+        raise UserError(
+            f"'{file}' does not replay: {len(faults)} of {len(rows)} differ; {faults[0].what}: {faults[0].faults[0]}"
+        )
     if not any(row.checked for row in rows):
-        raise UserError(f"'{file}': none of its {len(rows)} rows could be replayed; {rows[0].reason if rows else 'it has none'}")
+        raise UserError(
+            f"'{file}': none of its {len(rows)} rows could be replayed; {rows[0].reason if rows else 'it has none'}"
+        )
     if missing := sum(not row.checked for row in rows):
-        print(f"isp-gym: {missing} of {len(rows)} rows were not replayed: {next(r.reason for r in rows if r.reason)}", file=sys.stderr)
+        print(
+            f"isp-gym: {missing} of {len(rows)} rows were not replayed: {next(r.reason for r in rows if r.reason)}",
+            file=sys.stderr,
+        )
 
 
 @app.command()
-def envs(as_json: AllowCode = Annotated[
-    bool, typer.Option("--allow-code", help="Import the plug-ins and unpickle the checkpoints that the file names.")
-]
-JsonFlag = False) -> None:
+def envs(as_json: JsonFlag = False) -> None:
     """The registered environments: observation, action and reward at the default settings."""
     _show(environment_table(), as_json)
 
 
 @app.command()
-def modules(bank: Annotated[str, typer.Option(help="Name of the bank.")] = "stable", as_json: AllowCode = Annotated[
-    bool, typer.Option("--allow-code", help="Import the plug-ins and unpickle the checkpoints that the file names.")
-]
-JsonFlag = False) -> None:
+def modules(bank: Annotated[str, typer.Option(help="Name of the bank.")] = "stable", as_json: JsonFlag = False) -> None:
     """The modules of a bank, with their parameters and ranges."""
     rows = get_bank(bank).table()
     _show(rows if as_json else [{**row, "parameters": _ranges(row["parameters"])} for row in rows], as_json)
 
 
 @app.command()
-def rewards(as_json: AllowCode = Annotated[
-    bool, typer.Option("--allow-code", help="Import the plug-ins and unpickle the checkpoints that the file names.")
-]
-JsonFlag = False) -> None:
+def rewards(as_json: JsonFlag = False) -> None:
     """The no-reference rewards that an objective can name."""
     _show(reward_table(), as_json)
 
 
 @app.command()
-def agents(as_json: AllowCode = Annotated[
-    bool, typer.Option("--allow-code", help="Import the plug-ins and unpickle the checkpoints that the file names.")
-]
-JsonFlag = False) -> None:
+def agents(as_json: JsonFlag = False) -> None:
     """The agents that a config can name."""
     _show([{"name": key, "class": value} for key, value in sorted(agent_names().items())], as_json)
 
 
 @app.command()
-def data(as_json: AllowCode = Annotated[
-    bool, typer.Option("--allow-code", help="Import the plug-ins and unpickle the checkpoints that the file names.")
-]
-JsonFlag = False) -> None:
+def data(as_json: JsonFlag = False) -> None:
     """The data sources."""
-    _show([dict(row) for row in DATA_SOURCES], as_json)
+    _show(source_table(), as_json)
 
 
 def _ranges(parameters: list[dict[str, Any]]) -> str:

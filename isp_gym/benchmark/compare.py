@@ -93,9 +93,7 @@ def compare(
     return results
 
 
-def _run(
-    places: list[tuple[Plan, Path]], folder: OutFolder, jobs: int, console: Console
-) -> list[dict[str, Any]]:
+def _run(places: list[tuple[Plan, Path]], folder: OutFolder, jobs: int, console: Console) -> list[dict[str, Any]]:
     """Run what is not finished; of each run that failed, the problem, agent, seed and error."""
     failures: list[dict[str, Any]] = []
     todo = [(plan, place) for plan, place in places if not _is_finished(plan, place, folder)]

@@ -276,7 +276,9 @@ def _check_name(name: str) -> None:
     """Raise ``UserError`` if a name of an agent or problem is no file name, for folders are called by it."""
     bad = [c for c in name if c in _FORBIDDEN or not c.isprintable()]
     if bad or not name.strip(". ") or len(name.encode()) > 200 or name != name.strip():
-        raise UserError(f"'{name}' cannot be a folder's name; choose another for this agent or problem, without {_FORBIDDEN}")
+        raise UserError(
+            f"'{name}' cannot be a folder's name; choose another for this agent or problem, without {_FORBIDDEN}"
+        )
 
 
 def read_config(path: str | Path, overrides: Sequence[str] = ()) -> CompareConfig:

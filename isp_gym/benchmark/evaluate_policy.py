@@ -19,7 +19,12 @@ from isp_gym.errors import UserError
 
 
 def problem_for(
-    policy: str, file: Path | None, overrides: Sequence[str], task: str | None, data: str | None, problem: str | None = None
+    policy: str,
+    file: Path | None,
+    overrides: Sequence[str],
+    task: str | None,
+    data: str | None,
+    problem: str | None = None,
 ) -> Problem:
     """What to evaluate on: a config file's problem, else the run's own, else the defaults; then the changes.
 

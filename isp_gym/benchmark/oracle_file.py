@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from isp_gym.benchmark.agent import Agent
 from isp_gym.benchmark.evaluation import process
@@ -19,7 +18,18 @@ from isp_gym.pipelines import Pipelines
 Oracle = dict[str, Any]
 
 # What decides how much a sequence can earn on a scene; the number of scenes does not, scene k being what it is.
-_DECIDES = ("data", "image_size", "scene_seed", "bank", "modules", "max_length", "task", "task_options", "order", "repeats")
+_DECIDES = (
+    "data",
+    "image_size",
+    "scene_seed",
+    "bank",
+    "modules",
+    "max_length",
+    "task",
+    "task_options",
+    "order",
+    "repeats",
+)
 
 
 def problem_of(setting: Setting) -> dict[str, Any]:

@@ -66,7 +66,9 @@ class OutFolder:
             lock = FileLock(self.partial / _LOCK, timeout=0)
             lock.acquire()
         except Timeout:
-            raise UserError(f"'{self.out}' is being written by {self._holder()}; wait, or choose another --out") from None
+            raise UserError(
+                f"'{self.out}' is being written by {self._holder()}; wait, or choose another --out"
+            ) from None
         except OSError as error:
             raise UserError(f"cannot write to '{self.out}': {error.strerror}") from error
         try:

@@ -14,7 +14,6 @@ import torch
 
 import isp_gym
 from isp_gym.modules import Bank
-from isp_gym.modules.fingerprint import fingerprint
 
 
 def made_with(bank: Bank, checksums: dict[str, str] | None) -> dict[str, Any]:
@@ -26,13 +25,13 @@ def made_with(bank: Bank, checksums: dict[str, str] | None) -> dict[str, Any]:
 
     Returns:
         ``isp_gym`` and ``torch`` versions, ``commit`` (``None`` outside a checkout of ISP Gym), ``bank`` with the version
-        and fingerprint of each module (see :mod:`isp_gym.modules.fingerprint`), and ``data``.
+        and some outputs of each module (see :mod:`isp_gym.modules.fingerprint`), and ``data``.
     """
     return {
         "isp_gym": isp_gym.__version__,
         "commit": commit(),
         "torch": torch.__version__,
-        "bank": {"name": bank.name, "versions": bank.versions, "fingerprint": fingerprint(bank)},
+        "bank": {"name": bank.name, "modules": bank.fingerprint()},
         "data": checksums,
     }
 

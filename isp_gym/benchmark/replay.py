@@ -79,7 +79,9 @@ def replay_results(path: Path, sample: int | None = None) -> list[Replayed]:
             problem.check()
     except UserError as error:
         raise UserError(f"'{path}', its config: {error}") from error
-    faults = [fault for name, problem in config.problems.items() for fault in _data_faults(problem, content["data"].get(name))]
+    faults = [
+        fault for name, problem in config.problems.items() for fault in _data_faults(problem, content["data"].get(name))
+    ]
     rows = content["rows"]
     if sample is not None:
         rows = random.Random(0).sample(rows, min(sample, len(rows)))
@@ -109,11 +111,11 @@ def _replay_row(row: Row, config: CompareConfig, folder: Path, quick: bool) -> R
     problem = config.problems.get(row["problem"])
     if problem is None:
         raise UserError(f"row '{one.what}' is of a problem that the config does not have")
-    one.faults += compare_fingerprints(row["made_with"]["bank"], problem.env.rules.bank)
     run = _run_folder(row, config, folder)
     try:
+        one.faults += compare_fingerprints(row["made_with"]["bank"]["modules"], problem.env.rules.bank)
         scenes = _Scenes(row, problem, quick)
-    except (UserError, ValueError) as error:
+    except (UserError, KeyError, TypeError, ValueError) as error:
         one.faults.append(one_line(error))
         return one
     for name, compare in (("pipelines", _pipelines), ("policy", _policy), ("log", compare_log)):

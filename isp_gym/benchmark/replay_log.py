@@ -50,7 +50,9 @@ def _log_faults(row: Row, log: list[dict[str, Any]]) -> list[str]:
         return ["the run log has no end"]
     counts = ("ended", "task_evaluations", "gradient_evaluations", "env_steps", "module_megapixels")
     faults = [
-        f"{key} is {row[key]}, and in the run log {ends[-1].get(key)}" for key in counts if row[key] != ends[-1].get(key)
+        f"{key} is {row[key]}, and in the run log {ends[-1].get(key)}"
+        for key in counts
+        if row[key] != ends[-1].get(key)
     ]
     points = {record["point"]["task_evaluations"]: record["point"] for record in log if "point" in record}
     for point in row["curve"]:

@@ -47,7 +47,9 @@ def replay_oracle(path: Path) -> list[Replayed]:
 
 
 def _replay(row: dict[str, Any], transition: Transition, batch: Any) -> Replayed:
-    tokens = torch.tensor([[transition.bank.names.index(name) for name in row["sequence"]]] * len(batch), dtype=torch.int64)
+    tokens = torch.tensor(
+        [[transition.bank.names.index(name) for name in row["sequence"]]] * len(batch), dtype=torch.int64
+    )
     params = torch.tensor(row["params"]).to(batch.images)
     rewards = transition.play(batch, tokens.reshape(len(batch), -1).to(batch.images.device), params).reward.cpu()
     recorded = torch.tensor(row["rewards"])

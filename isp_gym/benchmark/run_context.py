@@ -74,7 +74,11 @@ class Run:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self._training_seed = seed_everything(self.plan.seed)
-        with seal("validation", "test"), recording(self.folder / "scenes_read.txt") as self._reads, metering(self.budget):
+        with (
+            seal("validation", "test"),
+            recording(self.folder / "scenes_read.txt") as self._reads,
+            metering(self.budget),
+        ):
             yield
 
     def train(self, agent: Agent) -> str:

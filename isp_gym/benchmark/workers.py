@@ -102,7 +102,10 @@ class Worker:
 
 
 def run_all(
-    work: list[tuple[Plan, Path]], jobs: int, on_progress: Callable[[Worker], None], on_end: Callable[[Worker, Any], None]
+    work: list[tuple[Plan, Path]],
+    jobs: int,
+    on_progress: Callable[[Worker], None],
+    on_end: Callable[[Worker, Any], None],
 ) -> None:
     """Run everything, ``jobs`` at a time.
 

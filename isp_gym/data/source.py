@@ -1,4 +1,4 @@
-"""What a data source is. A new one is a file with a subclass, a line in ``sources.py`` and a test class."""
+"""What a data source is. One of ours is a file with a subclass, a line in ``sources.py`` and a test class."""
 
 from __future__ import annotations
 
@@ -30,7 +30,11 @@ class DataSource(ABC):
     @property
     def spec(self) -> str:
         """The form of the data spec, e.g. ``folder:PATH``."""
-        return f"{self.name}:{self.argument}" if self.argument else self.name
+        return self.spec_as(self.name)
+
+    def spec_as(self, name: str) -> str:
+        """The form of the data spec where the source goes by another name, as a plug-in may."""
+        return f"{name}:{self.argument}" if self.argument else name
 
     @abstractmethod
     def version(self) -> str:
@@ -68,11 +72,11 @@ class DataSource(ABC):
         """
         return hashlib.sha256(f"{self.name} {self.version()}".encode()).hexdigest()
 
-    def check_argument(self, argument: str) -> None:
+    def check_argument(self, argument: str, name: str) -> None:
         """Raise ``UserError`` if there is an argument where none is taken, or none where one is needed."""
         if bool(argument) != bool(self.argument):
-            written = f", not data={self.name}:{argument}" if argument else ""
-            raise UserError(f"data '{self.name}' is written data={self.spec}{written}")
+            written = f", not data={name}:{argument}" if argument else ""
+            raise UserError(f"data '{name}' is written data={self.spec_as(name)}{written}")
 
     def describe(self) -> dict[str, str]:
         """The source as a row of a table: strings only."""

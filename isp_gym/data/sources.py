@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
+from isp_gym import plugins
 from isp_gym.data.access import refuse_sealed
 from isp_gym.data.coco import CocoFolder
 from isp_gym.data.fivek import EXPERTS, FiveK
@@ -40,8 +41,21 @@ SOURCES: dict[str, DataSource] = {source.name: source for source in _ALL}
 DATA_SOURCES: tuple[dict[str, str], ...] = tuple(source.describe() for source in SOURCES.values())
 """One row a source: name, licence, reference, version, description; strings only, for tables and JSON."""
 
-
 ON_ERROR = ("raise", "skip")
+
+
+def source_table() -> list[dict[str, str]]:
+    """``DATA_SOURCES``, and a row for each entry point of the group ``isp_gym.data`` that is installed."""
+    names = [name for name in plugins.plugin_names("data") if name not in SOURCES]
+    return [*map(dict, DATA_SOURCES), *map(_row_of_plugin, names)]
+
+
+def _row_of_plugin(name: str) -> dict[str, str]:
+    try:
+        source = plugins.find_instance("data", name, DataSource)
+        return {**source.describe(), "name": source.spec_as(name)}
+    except Exception as error:  # a broken package must not hide what the others offer
+        return {"name": name, "licence": "", "reference": "", "version": "", "description": f"broken: {error}"}
 
 
 def load_scenes(
@@ -58,7 +72,9 @@ def load_scenes(
     size and the seed: asking for more scenes leaves the first ones as they were.
 
     Args:
-        data: Data spec, e.g. ``"skimage"`` or ``"folder:PATH"``, see ``DATA_SOURCES``.
+        data: Data spec, e.g. ``"skimage"`` or ``"folder:PATH"``, see ``DATA_SOURCES``; in place of the name may stand
+            that of an entry point of the group ``isp_gym.data``, or ``package.module:Name``: a :class:`DataSource`, or
+            a subclass, which is made without arguments.
         split: ``"train"``, ``"validation"`` or ``"test"``; their scenes come from different photos.
         count: Number of scenes, at least 1.
         image_size: Side of the square images in pixels, at least 1.
@@ -109,15 +125,16 @@ def data_card(sets: Iterable[SceneSet]) -> dict[str, Any]:
 def _load(data: str, split: str, count: int, image_size: int, seed: int, on_error: str, fingerprint: str) -> SceneSet:
     # The fingerprint is only there to tell apart what a folder held then and holds now.
     source, argument = _find(data)
-    return source.load(argument, split, count, image_size, seed, on_error)
+    scenes = source.load(argument, split, count, image_size, seed, on_error)
+    scenes.data = data  # a plug-in does not know what it is called here
+    return scenes
 
 
 def _find(data: str) -> tuple[DataSource, str]:
-    name, _, argument = str(data).partition(":")
-    if name not in SOURCES:
-        raise unknown("data", name, (source.spec for source in SOURCES.values()))
-    SOURCES[name].check_argument(argument)
-    return SOURCES[name], argument
+    name, argument = plugins.split("data", str(data), SOURCES)
+    source = plugins.find_instance("data", name, DataSource, SOURCES, [ours.spec for ours in SOURCES.values()])
+    source.check_argument(argument, name)
+    return source, argument
 
 
 def _whole(name: str, value: int, least: int) -> int:

@@ -80,7 +80,9 @@ class Lanes:
             raise unknown("action view", chosen, views)
         return views[chosen](self._setting.rules.bank, self._setting, self._bins)
 
-    def restart(self, seeds: Sequence[int] | None, options: Mapping[str, Any] | None, random: np.random.Generator) -> None:
+    def restart(
+        self, seeds: Sequence[int] | None, options: Mapping[str, Any] | None, random: np.random.Generator
+    ) -> None:
         """Start an episode in all lanes.
 
         Args:

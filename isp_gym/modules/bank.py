@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from isp_gym.modules.base import Module
+from isp_gym.modules.fingerprint import fingerprint
 
 Place = tuple[int, int]  # an image, and a step of its pipeline
 
@@ -20,6 +21,9 @@ class Bank:
         name: Name of the bank.
         modules: The modules in token order.
         names: Their names.
+        specs: Their names as :func:`isp_gym.modules.get_bank` takes them, which is what to save; they differ from
+            ``names`` for plug-ins only.
+        versions: Their versions by name.
         num_modules: K, their number.
         num_params: P, the length of the parameter vector.
         end_token: K, which ends a sequence.
@@ -27,12 +31,14 @@ class Bank:
         neutral: (P,) float32, the normalised parameters that change an image least.
     """
 
-    def __init__(self, name: str, modules: Sequence[Module]):
+    def __init__(self, name: str, modules: Sequence[Module], specs: Sequence[str] | None = None):
         self.name = name
         self.modules = tuple(modules)
         self.names = tuple(module.name for module in self.modules)
         if len(set(self.names)) != len(self.names):
             raise ValueError(f"a bank holds each module once, got {self.names}")
+        self.specs = self.names if specs is None else tuple(specs)
+        self.versions = {module.name: module.version for module in self.modules}
         self.num_modules = self.end_token = len(self.modules)
         self._sizes = [len(module.parameters) for module in self.modules]
         self.num_params = sum(self._sizes)
@@ -115,12 +121,17 @@ class Bank:
         allowed = torch.where(display, flags(m.needs != "linear" for m in self.modules), linear)
         return torch.cat([allowed, torch.ones_like(display)], 1)
 
+    def fingerprint(self) -> dict[str, dict[str, Any]]:
+        """What each module does, in a few numbers to record; see :mod:`isp_gym.modules.fingerprint`."""
+        return {module.name: fingerprint(module) for module in self.modules}
+
     def table(self) -> list[dict[str, Any]]:
         """Everything the modules declare, a JSON-able row a module."""
         return [
             {
                 "token": token,
                 "name": module.name,
+                "version": module.version,
                 "parameters": [
                     {
                         "name": p.name,

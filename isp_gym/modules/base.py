@@ -62,6 +62,8 @@ class Module:
         reference: Where it comes from.
         costly: Whether it pays to wait until several images can go through it together.
         finish: Maps the physical parameters (..., n) to those that ``apply`` takes, e.g. normalises rows.
+        version: To be raised whenever the same image with the same normalised parameters comes out otherwise, by more
+            than rounding: a new formula, constant or range, or parameters in another order. Not for speed.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Module:
     reference: str
     costly: bool = False
     finish: Callable[[Tensor], Tensor] | None = None
+    version: int = 1
 
     def physical(self, params: Tensor) -> Tensor:
         """Maps normalised parameters (..., n) in [0, 1] to physical units (..., n)."""

@@ -1,9 +1,10 @@
 """The banks by name."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 
-from isp_gym.errors import unknown
+from isp_gym import plugins
+from isp_gym.errors import UserError
 from isp_gym.modules.bank import Bank
 from isp_gym.modules.base import Module
 
@@ -28,20 +29,32 @@ BANKS: dict[str, tuple[Module, ...]] = {
 
 
 def get_bank(name: str, modules: Iterable[str] | None = None) -> Bank:
-    """Returns a bank by name.
+    """Returns a bank by name; ``get_bank(bank.name, bank.specs)`` is the same bank again.
 
     Args:
-        name: One of ``BANKS``.
-        modules: Names of the modules to keep, in token order; all of them by default.
+        name: One of ``BANKS``, an entry point of the group ``isp_gym.banks``, or ``package.module:Name``: a bank, a
+            sequence of modules, or a function that returns one.
+        modules: Names of the modules to keep, in token order; all of them by default. Further modules are named by
+            an entry point of the group ``isp_gym.modules`` or as ``package.module:Name``.
 
     Raises:
-        UserError: If the bank or a module is unknown.
+        UserError: If the bank or a module is unknown, or two modules have the same name.
     """
-    if name not in BANKS:
-        raise unknown("bank", name, BANKS)
-    table = {module.name: module for module in BANKS[name]}
-    chosen = tuple(table if modules is None else modules)
-    for module in chosen:
-        if module not in table:
-            raise unknown("module", module, table)
-    return Bank(name, tuple(table[module] for module in chosen))
+    table = {module.name: module for module in _modules(name)}
+    specs = tuple(table if modules is None else modules)
+    chosen = [plugins.find_instance("modules", spec, Module, table) for spec in specs]
+    names = [module.name for module in chosen]
+    if twice := sorted({each for each in names if names.count(each) > 1}):
+        raise UserError(f"a bank holds each module once, and '{twice[0]}' is named twice: {', '.join(specs)}")
+    return Bank(name, chosen, specs)
+
+
+def _modules(name: str) -> tuple[Module, ...]:
+    """The modules of a bank."""
+    found = plugins.find("banks", name, BANKS)
+    if callable(found) and not isinstance(found, Bank):
+        found = plugins.make("banks", name, found)
+    modules = found.modules if isinstance(found, Bank) else found
+    if not (isinstance(modules, Sequence) and modules and all(isinstance(module, Module) for module in modules)):
+        raise UserError(f"bank '{name}' is neither a bank nor a sequence of modules")
+    return tuple(modules)

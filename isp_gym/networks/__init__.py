@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from isp_gym import plugins
+from isp_gym.errors import UserError
 from isp_gym.networks.base import Detections, Network
 
 
@@ -11,18 +13,26 @@ def load_network(spec: str = "", device: str = "cpu") -> Network:
     """The network of that name, loaded once in a process.
 
     Args:
-        spec: Empty for the embedded network; a file ``*.safetensors`` of :mod:`isp_gym.networks.train_embedded`; a file
-            ``*.pt`` of ultralytics; otherwise a directory or hub id of Hugging Face transformers.
+        spec: Empty for the embedded network; an entry point of the group ``isp_gym.networks``, or
+            ``package.module:Name``: a class or function that makes a network and takes ``device``; a file
+            ``*.safetensors`` of :mod:`isp_gym.networks.train_embedded`; a file ``*.pt`` of ultralytics; otherwise a
+            directory or hub id of Hugging Face transformers.
         device: Torch device.
 
     Raises:
-        UserError: There is no such network, it is damaged, or what reads it is not installed.
+        UserError: There is no such network, it is damaged, or what reads it is not installed; or it is code that is not
+            trusted here, unless this process has loaded it already.
     """
     return _load(str(spec), str(device))
 
 
 @lru_cache(maxsize=4)
 def _load(spec: str, device: str) -> Network:
+    if spec in plugins.plugin_names("networks") or plugins.is_class_name(spec):
+        network = plugins.make("networks", spec, plugins.find("networks", spec), device=device)
+        if not isinstance(network, Network):
+            raise UserError(f"network '{spec}' makes a {type(network).__name__}, and no isp_gym.networks.Network")
+        return network
     # Imported here, since each has dependencies of its own.
     if not spec:
         from isp_gym.networks.embedded import EmbeddedNetwork

@@ -126,7 +126,11 @@ def _processor(transformers: Any, spec: str, source: str) -> Any:
 def _weights(model_class: Any, spec: str, source: str) -> tuple[Any, Mapping[str, Any]]:
     try:
         return model_class.from_pretrained(
-            source, trust_remote_code=False, output_loading_info=True, ignore_mismatched_sizes=True
+            source,
+            trust_remote_code=False,
+            weights_only=True,  # where they are pickled and not safetensors
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
         )
     except ImportError as error:  # its backbone is timm's
         raise UserError(f"network '{spec}' needs another package: {' '.join(str(error).split())}") from error

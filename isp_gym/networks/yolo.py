@@ -34,7 +34,7 @@ class YOLONetwork(Network):
         device: Where it runs.
 
     Raises:
-        UserError: ultralytics is not installed, or the file is missing or no such checkpoint.
+        UserError: ultralytics is not installed, the file is missing or no such checkpoint, or it is not trusted here.
     """
 
     def __init__(self, weights: str, device: str = "cpu") -> None:

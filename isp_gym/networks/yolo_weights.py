@@ -14,13 +14,14 @@ from typing import Any
 import cv2
 import numpy as np
 
+from isp_gym import plugins
 from isp_gym.errors import UserError
 
 _READ_ON_IMPORT = {"YOLO_OFFLINE": "true", "YOLO_AUTOINSTALL": "false", "YOLO_VERBOSE": "false"}
 
 
 def load_model(weights: str) -> tuple[Any, int | None]:
-    """Load a checkpoint, whose pickle may run code: load only what you trust.
+    """Load a checkpoint, whose pickle may run code: load only what you trust (:func:`isp_gym.plugins.require_trust`).
 
     Args:
         weights: The ``.pt`` file.
@@ -30,13 +31,14 @@ def load_model(weights: str) -> tuple[Any, int | None]:
         training (ultralytics' defaults where the file has none); and the image size of its training, if it has that.
 
     Raises:
-        UserError: ultralytics is not installed, or the file is missing or no such checkpoint.
+        UserError: ultralytics is not installed, the file is missing or no such checkpoint, or it is not trusted here.
     """
     path = Path(weights)
     if not path.is_file():
         raise UserError(
             f"cannot use YOLO weights {path}: there is no such file, and none is downloaded; give a local .pt"
         )
+    plugins.require_trust(weights, f"the pickled checkpoint '{weights}'")
     tasks = import_ultralytics()
     try:
         with TemporaryDirectory() as folder:

@@ -76,7 +76,7 @@ class RewardTerm(ABC):
         name: What an ``objective`` calls it.
         low: Least value possible.
         high: Greatest value possible.
-        uses: What it looks at: ``image``; also ``input``; or also ``target``.
+        uses: What it looks at: ``image``; ``image, input``; ``image, target``; or ``image, input, target``.
         description: One line for people.
         reference: Where it comes from.
     """

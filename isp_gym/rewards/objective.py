@@ -10,20 +10,10 @@ import torch
 from torch import Tensor
 
 from isp_gym.data import SceneBatch
-from isp_gym.errors import UserError, unknown
-from isp_gym.rewards.anchor import Anchor
-from isp_gym.rewards.base import Frame, RewardTerm
-from isp_gym.rewards.eme import EME
-from isp_gym.rewards.entropy import Entropy
-from isp_gym.rewards.exposedness import Exposedness
-from isp_gym.rewards.fidelity import Fidelity
-from isp_gym.rewards.gradient import Gradient
-from isp_gym.rewards.gray_world import GrayWorld
+from isp_gym.errors import UserError
+from isp_gym.rewards.base import Frame
+from isp_gym.rewards.registry import REWARDS, get_reward
 from isp_gym.tasks import Meter, Task
-
-REWARDS: dict[str, RewardTerm] = {
-    term.name: term for term in (Gradient(), Entropy(), EME(), Exposedness(), GrayWorld(), Anchor(), Fidelity())
-}
 
 
 class Objective(Task):
@@ -31,7 +21,7 @@ class Objective(Task):
 
     Args:
         task: The task whose metrics count in the end.
-        weights: Weight of each reward term, by name.
+        weights: Weight of each reward term, by name as for :func:`isp_gym.rewards.get_reward`.
 
     Raises:
         UserError: A name is unknown, a weight is no finite number, or there is none.
@@ -43,12 +33,11 @@ class Objective(Task):
         if not weights:
             raise UserError(f"an objective needs at least one reward with its weight (known: {', '.join(REWARDS)})")
         for name, weight in weights.items():
-            if name not in REWARDS:
-                raise unknown("reward", name, REWARDS)
             if not _finite(weight):
                 raise UserError(f"objective: the weight of '{name}' must be a finite number, not {weight!r}")
         self._task = task
         self.weights = dict(weights)
+        self._terms = {name: get_reward(name) for name in weights}
         self._source: tuple[Tensor | None, int, Frame] = (None, 0, Frame(torch.zeros(0, 3, 1, 1)))
         self.name = task.name  # type: ignore[misc]
         self.score = task.score  # type: ignore[misc]
@@ -58,7 +47,7 @@ class Objective(Task):
         frame, source = Frame(images), self._source_frame(scenes.images)
         total = torch.zeros_like(frame.images[:, 0])
         for name, weight in self.weights.items():
-            total = total.sub(REWARDS[name].map(frame, source, scenes), alpha=weight)
+            total = total.sub(self._terms[name].map(frame, source, scenes), alpha=weight)
         return total
 
     def _source_frame(self, images: Tensor) -> Frame:
@@ -84,21 +73,6 @@ class Objective(Task):
     def draw_truth(self, images: Tensor, scenes: SceneBatch) -> Tensor:
         """See :meth:`isp_gym.tasks.Task.draw_truth`."""
         return self._task.draw_truth(images, scenes)
-
-
-def table() -> list[dict[str, Any]]:
-    """Everything the reward terms declare, a JSON-able row a term."""
-    return [
-        {
-            "name": term.name,
-            "low": round(term.low, 3),
-            "high": term.high,
-            "uses": term.uses,
-            "description": term.description,
-            "reference": term.reference,
-        }
-        for term in REWARDS.values()
-    ]
 
 
 def _finite(weight: Any) -> bool:

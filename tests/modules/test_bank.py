@@ -193,7 +193,7 @@ def test_unknown_names():
         get_bank("stabel")
     with pytest.raises(UserError, match=r"unknown module 'gama'.*gamma"):
         get_bank("stable", modules=("gama",))
-    with pytest.raises(ValueError, match="once"):
+    with pytest.raises(UserError, match="holds each module once, and 'gamma' is named twice"):
         get_bank("stable", modules=("gamma", "gamma"))
 
 
