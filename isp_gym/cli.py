@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from click.exceptions import Abort, ClickException
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -26,7 +25,7 @@ from isp_gym.benchmark.replay import replay_results
 from isp_gym.benchmark.replay_oracle import is_oracle, replay_oracle
 from isp_gym.benchmark.results import SCHEMA
 from isp_gym.benchmark.table import rich_table, summarise
-from isp_gym.benchmark.workers import Interrupted
+from isp_gym.benchmark.workers import Interrupted, interrupts
 from isp_gym.data import data_card, source_table
 from isp_gym.envs import environment_table
 from isp_gym.errors import UserError
@@ -227,22 +226,23 @@ def _named(*words: str | None) -> list[str]:
     return [*values, *(value.partition(":")[2] for value in values)]
 
 
+# Faults of the machine that need no traceback: no space, quota, read-only, too many files.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE)
+
+
 def main() -> None:
     """Run the command line; what the user must change is one line and exit code 2, and a warning is one line."""
     warnings.showwarning = lambda message, *_, **__: print(f"isp-gym: warning: {message}", file=sys.stderr)
+    code = 0
     try:
-        code = app(standalone_mode=False)
+        with interrupts():
+            app()
     except UserError as error:
         code = _fail(str(error), 2)
-    except ClickException as error:
-        error.show()
-        code = error.exit_code
     except Interrupted as error:
         code = _fail(str(error) or "interrupted", 130)
-    except (Abort, KeyboardInterrupt):
-        code = _fail("interrupted", 130)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE):
+        if error.errno not in _FULL:
             raise
         code = _fail(f"{error.strerror}: {error.filename or 'a file could not be written'}", 2)
     sys.exit(code)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from isp_gym.benchmark.config import CompareConfig, Problem
 from isp_gym.benchmark.files import write_text
 from isp_gym.benchmark.plan import folder_name
 from isp_gym.benchmark.statistics import differences
-from isp_gym.benchmark.table import METRIC_TITLES, Line, digits_of, headings, summarise
+from isp_gym.benchmark.table import METRIC_TITLES, digits_of, headings, summarise
 from isp_gym.tasks import get_task
 
 BRIGHTER = 8
@@ -55,7 +55,9 @@ def _section(name: str, results: dict[str, Any], config: CompareConfig, folder: 
     problem = config.problems[name]
     task = get_task(problem.env.task, problem.env.task_options)
     lines = summarise(rows)
-    best = max((line for line in lines if line.agent not in _bounds(rows)), default=lines[0], key=_score(task.score))
+    rivals = [line for line in lines if line.agent not in _bounds(rows)] or lines
+    best = max(rivals, key=lambda line: line.metrics[task.score].mean)
+    found = differences(rows, task.score, reference=best.agent)[name] if len(lines) > 1 else []
     return {
         "name": name,
         "problem": problem,
@@ -64,7 +66,8 @@ def _section(name: str, results: dict[str, Any], config: CompareConfig, folder: 
         "headings": headings(lines),
         "lines": lines,
         "best": best.agent,
-        "differences": differences(rows, task.score, reference=best.agent) if len(lines) > 1 else [],
+        "differences": found,
+        "notes": list(dict.fromkeys(note for one in found for note in one.notes)),
         "digits": digits_of(task.score),
         "score": METRIC_TITLES.get(task.score, task.score),
         "curves": _curves(rows, task.score),
@@ -73,10 +76,6 @@ def _section(name: str, results: dict[str, Any], config: CompareConfig, folder: 
         "pipelines": [_pipelines(row) for row in rows if "description" in row["scenes"][0]],
         "marked": [row for row in rows if row["ended"] not in ("agent", "budget") or row["resumed_inexactly"]],
     }
-
-
-def _score(metric: str) -> Callable[[Line], float]:
-    return lambda line: line.metrics[metric].mean
 
 
 def _bounds(rows: Sequence[dict[str, Any]]) -> set[str]:

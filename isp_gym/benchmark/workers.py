@@ -30,8 +30,8 @@ _STALL = getattr(signal, "SIGUSR1", signal.SIGINT)
 _STUCK = 30.0  # seconds after which a training that does not heed Stalled is ended with its process
 
 
-class Interrupted(Exception):
-    """The user has asked for an end, by Ctrl-C or a signal."""
+class Interrupted(BaseException):
+    """The user has asked for an end, by Ctrl-C or a signal; nobody's ``except Exception`` catches it."""
 
 
 @dataclass
@@ -120,7 +120,7 @@ def run_all(
     """
     waiting, running = list(work), list[Worker]()
     try:
-        with _interrupts():
+        with interrupts():
             while waiting or running:
                 while waiting and len(running) < jobs:
                     running.append(Worker.start(*waiting.pop(0)))
@@ -146,7 +146,7 @@ def _end(workers: list[Worker]) -> None:
 
 
 @contextlib.contextmanager
-def _interrupts() -> Iterator[None]:
+def interrupts() -> Iterator[None]:
     """Raise :class:`Interrupted` for Ctrl-C, SIGTERM and SIGHUP in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield

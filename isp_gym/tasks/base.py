@@ -91,6 +91,10 @@ class Meter(ABC):
     def result(self) -> dict[str, float]:
         """The metrics of everything that was shown; NaN where they are not defined."""
 
+    def left_out(self) -> int:
+        """How many of the images shown are no test of anything, and not part of the metrics."""
+        return 0
+
 
 class MeanMeter(Meter):
     """A metric of a data set that is the mean over its images; NaN, "this image has none", is left out."""
