@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from isp_gym.budget import Budget, BudgetExhausted
 from isp_gym.envs import parts
 from isp_gym.envs.setting import Setting
 
@@ -25,12 +24,4 @@ def test_parts_change_no_number(transition, monkeypatch):
     whole = transition.curve(images, curves)
     monkeypatch.setattr(parts, "CACHE", 4 * 3 * 16 * 16)
     torch.testing.assert_close(transition.curve(images, curves), whole)
-    assert transition.budget.module_megapixels == pytest.approx(2 * 6 * 256 / 1e6)
-
-
-def test_require_counts_nothing(transition):
-    transition.budget = Budget(5)
-    transition.require(5)
-    with pytest.raises(BudgetExhausted):
-        transition.require(6)
-    assert transition.budget.task_evaluations == 0
+    assert transition.budget.spent.module_megapixels == pytest.approx(2 * 6 * 256 / 1e6)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from isp_gym.budget import Budget, BudgetExhausted
+from isp_gym.budget import Budget, BudgetExhausted, Spent
 from isp_gym.envs.curves import apply_curves, physical_curves
 from isp_gym.errors import UserError
 
@@ -126,7 +126,7 @@ class TestBudget:
             env = make_vec(ID, 3, **options)
             budget = Budget()
             env.unwrapped.share_budget(budget)
-            task, scored = env.unwrapped.transition.task, []
+            task, scored = env.unwrapped.transition.task.unmetered, []
             name = "loss_map" if kind == "pixels" else "loss"
             original = getattr(task, name)
             setattr(
@@ -154,6 +154,7 @@ class TestBudget:
         env.unwrapped.share_budget(Budget(1))
         with pytest.raises(BudgetExhausted):
             env.step(actions[1])
+        assert env.unwrapped.transition.budget.spent == Spent()
         env.unwrapped.share_budget(Budget())
         after, expected = env.step(actions[1]), clean.step(actions[1])
         np.testing.assert_array_equal(after[0]["image"], expected[0]["image"])

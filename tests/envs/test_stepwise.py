@@ -2,12 +2,14 @@ import numpy as np
 import pytest
 import torch
 
-from isp_gym.budget import Budget, BudgetExhausted
+from isp_gym.budget import Budget, BudgetExhausted, Spent
 from isp_gym.envs.stepwise import run_policy
+from isp_gym.errors import UserError
 from isp_gym.modules import get_bank
 
 ID = "ISP/Stepwise-v0"
-STOP = 10
+BANK = get_bank("stable")
+STOP = BANK.end_token
 
 
 def action(module, value=0.4):
@@ -60,6 +62,64 @@ def test_a_repeated_module_changes_nothing_but_costs_its_step(make):
     assert second[1] == 0
 
 
+class TestRepeats:
+    def test_a_module_may_be_used_again_with_other_parameters(self, make):
+        env = make(ID, repeats=True)
+        env.reset(seed=0)
+        first = env.step(action(0))
+        second = env.step(action(0, 0.9))
+        assert not np.array_equal(first[0]["image"], second[0]["image"])
+        assert np.flatnonzero(second[0]["used"]).tolist() == [0]
+        assert second[4]["length"] == 2
+        assert not second[4]["refused"]
+        state = env.unwrapped._lanes.core.state
+        assert state.params[0, :2, 0].tolist() == pytest.approx([0.4, 0.9])
+
+    def test_masks_leave_used_modules_open(self, make):
+        for env_id in ("ISP/Stepwise-v0", "ISP/StepwiseMultiDiscrete-v0", "ISP/StepwiseDiscrete-v0"):
+            env = make(env_id, repeats=True)
+            env.reset(seed=0)
+            env.action_space.seed(1)
+            while not env.step(env.action_space.sample())[2]:
+                assert env.unwrapped.action_masks().all()
+
+    def test_the_box_view_may_prefer_a_used_module(self, make):
+        chosen = np.full(38, -0.5, np.float32)
+        chosen[0] = 1
+        for repeats in (False, True):
+            env = make("ISP/StepwiseBox-v0", repeats=repeats)
+            env.reset(seed=0)
+            env.step(chosen)
+            observation = env.step(chosen)[0]
+            assert observation["used"].sum() == (1 if repeats else 2)
+
+    def test_with_typed_order_the_domain_still_counts(self, make):
+        env = make(ID, repeats=True, order="typed")
+        _, info = env.reset(seed=0)
+        closed = np.flatnonzero(info["action_mask"] == 0)
+        assert closed.size
+        assert env.step(action(int(closed[0])))[4]["refused"]
+        assert not env.step(action(0))[4]["refused"]
+        assert not env.step(action(0))[4]["refused"]
+
+    def test_it_is_a_flag(self, make):
+        with pytest.raises(UserError, match="repeats must be true or false, not 'false'"):
+            make(ID, repeats="false")
+
+
+def test_every_step_is_counted_also_those_that_cost_nothing(make_vec):
+    env = make_vec(ID, 2)
+    budget = Budget(step_limit=7)
+    env.unwrapped.share_budget(budget)
+    env.reset(seed=0)
+    for modules in ((STOP, STOP), (STOP, 0), (0, 0)):
+        env.step(batch(*modules))
+    assert (budget.spent.env_steps, budget.task_evaluations) == (6, 2)
+    with pytest.raises(BudgetExhausted, match="6 of 7 environment steps"):
+        env.step(batch(STOP, STOP))
+    assert budget.spent.env_steps == 6
+
+
 def test_dense_pays_an_evaluation_a_module_terminal_one_an_episode(make_vec):
     for dense, expected in ((True, 4), (False, 2)):
         env = make_vec(ID, 3, dense=dense)
@@ -88,6 +148,7 @@ def test_an_exhausted_budget_leaves_the_state_alone(make_vec):
     env.unwrapped.share_budget(Budget(1))
     with pytest.raises(BudgetExhausted):
         env.step(batch(1, 5))
+    assert env.unwrapped.transition.budget.spent == Spent()
     env.unwrapped.share_budget(Budget())
     after, expected = env.step(batch(1, 0)), clean.step(batch(1, 0))
     np.testing.assert_array_equal(after[0]["image"], expected[0]["image"])
@@ -122,19 +183,33 @@ def test_a_bad_action_is_one_clear_error_and_moves_no_lane(bad, message, make_ve
     assert after[0]["step"].tolist() == [1, 1]
 
 
-def test_run_policy_builds_what_the_environment_would(make_vec):
-    env = make_vec(ID, 3)
-    observation, _ = env.reset(seed=0)
-    images = torch.from_numpy(observation["image"])
-    script = [(0, 5, STOP), (0, 1, 3), (STOP, 2, 3), (1, STOP, 3)]  # repeats in lanes 0 and 2, stops at other times
+class TestRunPolicy:
+    SCRIPT = ((0, 5, STOP), (0, 1, 3), (STOP, 2, 3), (1, STOP, 3))  # repeats in lane 0, stops at other times
 
-    def policy(seen):
-        step = int(seen["step"].max())
-        tokens = torch.tensor(script[min(step, 3)])
-        return tokens, torch.full((3, 27), 0.3 + 0.1 * step)
+    def policy(self, state):
+        step = int(state.step.max())
+        return torch.tensor(self.SCRIPT[min(step, 3)]), torch.full((3, 27), 0.3 + 0.1 * step)
 
-    sequences, params = run_policy(policy, images, get_bank("reference"), 10)
-    assert [row[row != STOP].tolist() for row in sequences] == [[0], [5, 1, 2], []]
-    bank = get_bank("reference")
-    assert params[1, bank.slices[1]].tolist() == pytest.approx([0.4])
-    torch.testing.assert_close(params[2], bank.neutral)
+    @pytest.mark.parametrize("repeats", [False, True])
+    def test_it_builds_what_the_environment_would(self, repeats, make_vec):
+        env = make_vec(ID, 3, repeats=repeats)
+        images = torch.from_numpy(env.reset(seed=0)[0]["image"])
+        rules = env.unwrapped.transition.rules
+        pipelines = run_policy(self.policy, images, rules)
+        assert pipelines.rules is rules
+        first = ("exposure", "exposure") if repeats else ("exposure",)
+        assert [pipelines.names(i) for i in range(3)] == [first, (BANK.names[5], "gamma", "ccm"), ()]
+        assert pipelines.refused.tolist() == [int(not repeats), 0, 0]
+        levels = [[own[0] for own in pipelines.steps(i)] for i in range(3)]
+        assert levels[0] == pytest.approx([0.3, 0.4] if repeats else [0.3])
+        assert levels[1] == pytest.approx([0.3, 0.4, 0.5])
+
+    def test_what_the_policy_says_is_checked(self, make_vec):
+        rules, images = make_vec(ID, 2).unwrapped.transition.rules, torch.rand(2, 3, 16, 16)
+        for tokens, params, message in (
+            ([0, 11], torch.rand(2, 27), r"'module' must lie in \[0, 10\]; lane 1 has 11"),
+            ([0, STOP], torch.full((2, 27), 1.5), r"'params' must lie in \[0, 1\]"),
+            ([0, 1], torch.rand(2, 3), "'params' must have shape"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                run_policy(lambda state, t=tokens, p=params: (torch.tensor(t), p), images, rules)

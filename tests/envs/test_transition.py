@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
-from isp_gym.budget import Budget, BudgetExhausted
+from isp_gym.budget import Budget, BudgetExhausted, Spent
 from isp_gym.envs.setting import Setting
 
 SETTING = Setting(image_size=16, num_scenes=6)
@@ -59,10 +61,11 @@ def test_gradients_reach_the_parameters_of_used_modules_only(transition):
 def test_initial_loss_is_computed_once_and_for_free(transition):
     scenes = transition.scenes.batch([1, 2])
     first = transition.initial_loss(scenes)
-    torch.testing.assert_close(first, transition.task.loss(scenes.images, scenes))
-    transition.task = None
+    task = transition.task.unmetered
+    torch.testing.assert_close(first, task.loss(scenes.images, scenes))
+    task.loss = None
     assert torch.equal(transition.initial_loss(scenes), first)
-    assert transition.budget.task_evaluations == 0
+    assert transition.budget.spent == Spent()
 
 
 def test_budget_counts_images_gradients_and_megapixels(transition):
@@ -72,15 +75,17 @@ def test_budget_counts_images_gradients_and_megapixels(transition):
     params = torch.full((2, transition.bank.num_params), 0.4)
     transition.play(scenes, sequences, params)
     transition.play(scenes, sequences, params.requires_grad_())
-    budget = transition.budget
-    assert (budget.task_evaluations, budget.gradient_evaluations) == (4, 2)
-    assert budget.module_megapixels == pytest.approx(2 * 3 * 16 * 16 / 1e6)
+    spent = transition.budget.spent
+    assert (spent.task_evaluations, spent.gradient_evaluations, spent.env_steps) == (4, 2, 0)
+    assert spent.module_megapixels == pytest.approx(2 * 3 * 16 * 16 / 1e6)
 
 
 def test_an_exhausted_budget_scores_nothing(transition):
     transition.budget = Budget(3)
     sequences, params = pipelines(transition.bank, 2)
     transition.play(transition.scenes.batch([0, 1]), sequences, params)
+    spent = replace(transition.budget.spent)
     with pytest.raises(BudgetExhausted):
         transition.play(transition.scenes.batch([0, 1]), sequences, params)
-    assert transition.budget.task_evaluations == 2
+    assert transition.budget.spent == spent
+    assert spent.task_evaluations == 2
