@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from isp_gym.data.file_source import FileSource, Item, to_tensor
 from isp_gym.data.letterbox import Box, Letterbox
-from isp_gym.data.photo_source import stable_integers
+from isp_gym.data.photo_source import content_key, stable_integers
 from isp_gym.data.photos import read_photo
 from isp_gym.data.scene import Objects, Scene
 from isp_gym.data.segmentation import OVERHANG, check_segmentation
@@ -97,34 +96,40 @@ class AnnotatedSource(FileSource):
 class RawAnnotatedSource(AnnotatedSource):
     """Files that are linear RAW already, beside the camera's JPEG."""
 
-    def read(self, item: Item, image_size: int, seed: Sequence[str | int]) -> tuple[Tensor, None, Tensor | None]:
+    def read(self, item: Item, image_size: int, seed: int) -> tuple[Tensor, None, Tensor | None]:
         """The RAW as it is, and what the camera made of it."""
         assert isinstance(item, AnnotatedItem)
-        camera = None if item.camera is None else _boxed(item.camera, item, image_size)
-        return to_tensor(_boxed(item.input, item, image_size)), None, None if camera is None else to_tensor(camera)
+        camera = None if item.camera is None else to_tensor(_boxed(read_photo(item.camera), image_size))
+        return to_tensor(_boxed(_input(item), image_size)), None, camera
 
 
 class PhotoAnnotatedSource(AnnotatedSource):
     """Finished photos: unprocessed to dark RAW-RGB, with the photo itself as the target."""
 
-    def read(self, item: Item, image_size: int, seed: Sequence[str | int]) -> tuple[Tensor, Tensor, None]:
+    def read(self, item: Item, image_size: int, seed: int) -> tuple[Tensor, Tensor, None]:
         """The unprocessed photo and the photo."""
         assert isinstance(item, AnnotatedItem)
-        target = _boxed(item.input, item, image_size)
-        image = unprocess(target, np.random.default_rng(stable_integers(seed)))
+        pixels = _input(item)
+        target = _boxed(pixels, image_size)
+        image = unprocess(target, np.random.default_rng(stable_integers((content_key(pixels), seed))))
         image[~Letterbox(item.size, image_size).inside()] = 0  # no noise where there is no photo
         return to_tensor(image), to_tensor(target), None
 
 
-def _boxed(path: Path, item: AnnotatedItem, image_size: int) -> npt.NDArray[np.float32]:
-    pixels = read_photo(path)
+def _input(item: AnnotatedItem) -> npt.NDArray:
+    """The decoded input of a scene, of the size that its annotation says."""
+    pixels = read_photo(item.input)
     size = (pixels.shape[1], pixels.shape[0])
-    if path == item.input and size != item.size:
+    if size != item.size:
         raise UserError(
-            f"cannot use {path}: it has {size[0]} x {size[1]} pixels, but {item.source} says "
+            f"cannot use {item.input}: it has {size[0]} x {size[1]} pixels, but {item.source} says "
             f"{item.size[0]} x {item.size[1]}; its boxes would not fit"
         )
-    return Letterbox(size, image_size).image(pixels)
+    return pixels
+
+
+def _boxed(pixels: npt.NDArray, image_size: int) -> npt.NDArray[np.float32]:
+    return Letterbox((pixels.shape[1], pixels.shape[0]), image_size).image(pixels)
 
 
 def clipped_box(box: Box, size: tuple[int, int]) -> Box:

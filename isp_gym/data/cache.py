@@ -21,7 +21,7 @@ from torch import Tensor
 from isp_gym.data.scene import Scene
 
 # Bumped when a scene of the same files comes out differently, so that the cache is not believed any more.
-_VERSION = 2
+_VERSION = 3
 _IMAGES = ("image", "target", "camera")
 
 

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import cv2
@@ -61,10 +61,11 @@ class FileSource(DataSource):
         """The scenes of each split in a fixed order. Decodes nothing; asked again when a file changes."""
 
     @abstractmethod
-    def read(
-        self, item: Item, image_size: int, seed: Sequence[str | int]
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Input, target and the camera's own image of one scene, (3, S, S) each; ``seed`` is for what is drawn."""
+    def read(self, item: Item, image_size: int, seed: int) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Input, target and the camera's own image of one scene, (3, S, S) each.
+
+        What is drawn depends on ``seed`` and on what the file shows (see ``photo_source.content_key``), on no name.
+        """
 
     def check(self, argument: str) -> None:
         """Raise ``UserError`` if the folder is not laid out as expected; single files are looked at when loading."""
@@ -84,7 +85,7 @@ class FileSource(DataSource):
         return _checked_splits(self, argument, self.fingerprint(argument))[split]
 
     def depends(self, item: Item) -> object:
-        """What a scene's images depend on besides files, split, size and seed."""
+        """What a scene's images depend on besides files, size and seed."""
         return None
 
     def annotation(self, item: Item) -> object:
@@ -108,18 +109,19 @@ class FileSource(DataSource):
             for item in items:
                 self.validate(item)
 
-        def load(i: int) -> Scene:
-            return self.make(items[i], split, image_size, seed)
-
         names = [item.name for item in items]
         ids = [f"{split}/{name}" for name in names]
-        return SceneSet(LazyStore(load, len(items)), ids, names, split, f"{self.name}:{argument}")
+        store = LazyStore(partial(self._scene, items, split, image_size, seed), len(items))
+        return SceneSet(store, ids, names, split, f"{self.name}:{argument}")
 
     def checksum(self, argument: str, split: str, photos: Collection[str]) -> str:
         """See ``DataSource.checksum``: files as :func:`isp_gym.data.checksum.file_digest` reads them, objects whole."""
         chosen = set(photos)
         items = [item for item in self.items(argument, split) if item.name in chosen]
         return checksum((item.name, self.annotation(item), item.files()) for item in items)
+
+    def _scene(self, items: Sequence[Item], split: str, image_size: int, seed: int, i: int) -> Scene:
+        return self.make(items[i], split, image_size, seed)
 
     def _checked(self, item: Item, split: str, image_size: int, seed: int) -> Scene:
         self.validate(item)
@@ -130,12 +132,12 @@ class FileSource(DataSource):
         scene_id = f"{split}/{item.name}"
 
         def decode() -> Scene:
-            image, target, camera = self.read(item, image_size, (split, item.name, seed))
+            image, target, camera = self.read(item, image_size, seed)
             return Scene(image, target, scene_id, camera)
 
         # A file that is missing is told when it is read.
         files = [identity(path) if path.exists() else None for path in item.files()]
-        key = (self.name, files, self.depends(item), item.name, split, image_size, seed)
+        key = (self.name, files, self.depends(item), image_size, seed)
         return cached(key, scene_id, decode)
 
 

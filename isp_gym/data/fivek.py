@@ -61,7 +61,7 @@ class FiveK(FileSource):
             raise UserError(f"{root} holds no {what}; {self.layout}")
         return {split: _pairs(root, names, inputs, targets) for split, names in _names(root, inputs).items()}
 
-    def read(self, item: Item, image_size: int, seed: Sequence[str | int]) -> tuple[Tensor, Tensor, None]:
+    def read(self, item: Item, image_size: int, seed: int) -> tuple[Tensor, Tensor, None]:
         """Both cut to the same framing; the target is resized in linear light and becomes sRGB."""
         assert item.target is not None
         source = read_raw(item.input) if item.input.suffix.lower() == ".dng" else read_photo(item.input)

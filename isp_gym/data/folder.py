@@ -8,7 +8,7 @@ from functools import partial
 
 from isp_gym.data.cache import cached, identity
 from isp_gym.data.listing import list_files, split_files
-from isp_gym.data.photo_source import Crops, Photo, PhotoSource
+from isp_gym.data.photo_source import Crops, Photo, PhotoSource, content_key
 from isp_gym.data.photos import read_photo
 from isp_gym.data.scene import Scene
 from isp_gym.data.store import LazyStore
@@ -48,7 +48,7 @@ class FolderPhotos(PhotoSource):
         """Photos are decoded when their scenes are needed, for a folder may hold very many."""
         if crops.count > _MOST:
             raise UserError(f"{crops.count} scenes do not fit in memory; ask for fewer")
-        return LazyStore(lambda k: _scene(crops, k), crops.count)
+        return LazyStore(partial(_scene, crops), crops.count)
 
 
 def _scene(crops: Crops, k: int) -> Scene:
@@ -57,14 +57,15 @@ def _scene(crops: Crops, k: int) -> Scene:
     files = identity(photo.path) if photo.path.exists() else None  # a missing one is told when it is read
 
     def keep(other: int, make: Callable[[], Scene]) -> Scene:
-        key = ("folder", files, photo.key, crops.split, other, crops.image_size, crops.seed)
+        key = ("folder", files, crops.occurrence(other), crops.image_size, crops.seed)
         return cached(key, crops.scene_id(other), make)
 
     def make() -> Scene:
         pixels = read_photo(photo.path)
+        content = content_key(pixels)
         # To decode a photo takes longer than to cut it, so its next scenes are cut as well, for the cache.
         for other in range(k + step, min(crops.count, k + _TOGETHER * step), step):
-            keep(other, partial(crops.cut, other, pixels))
-        return crops.cut(k, pixels)
+            keep(other, partial(crops.cut, other, pixels, content))
+        return crops.cut(k, pixels, content)
 
     return keep(k, make)

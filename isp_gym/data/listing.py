@@ -87,21 +87,23 @@ def split_files(listing: Listing) -> dict[str, tuple[Photo, ...]]:
     subfolders = dict(listing.subfolders)
     keys = _content_keys([Path(path) for path, *_ in listing.files])
     splits = _by_subfolder(subfolders, keys, listing.extensions) if subfolders else _by_content(listing.root, keys)
-    return {split: tuple(sorted(members, key=lambda photo: photo.key)) for split, members in splits.items()}
+    root = {split: subfolders.get(split, listing.root) for split in SPLITS}
+    return {s: tuple(Photo(path, _name(path, root[s])) for _, path in sorted(found)) for s, found in splits.items()}
 
 
-def _by_content(root: Path, keys: dict[Path, str]) -> dict[str, list[Photo]]:
+def _by_content(root: Path, keys: dict[Path, str]) -> dict[str, list[tuple[str, Path]]]:
+    """Content key and path of the photos of each split."""
     unique = {key: path for path, key in reversed(keys.items())}  # of equal files the first by name
     if len(unique) < len(SPLITS):
         raise UserError(
             f"{root} holds {len(unique)} different photo{'s' * (len(unique) != 1)}; at least 3 are needed, "
             "one each to train, validate and test"
         )
-    splits: dict[str, list[Photo]] = {split: [] for split in SPLITS}
+    splits: dict[str, list[tuple[str, Path]]] = {split: [] for split in SPLITS}
     for key, path in sorted(unique.items()):
         draw = int(key[:16], 16) / 16**16
         split = next(split for split, bound in _UPPER_BOUNDS.items() if draw < bound)
-        splits[split].append(Photo(path, _name(path, root), key))
+        splits[split].append((key, path))
     for split in SPLITS:
         if not splits[split]:
             splits[split].append(max(splits.values(), key=len).pop())
@@ -110,8 +112,8 @@ def _by_content(root: Path, keys: dict[Path, str]) -> dict[str, list[Photo]]:
 
 def _by_subfolder(
     subfolders: dict[str, Path], keys: dict[Path, str], extensions: tuple[str, ...]
-) -> dict[str, list[Photo]]:
-    splits: dict[str, list[Photo]] = {}
+) -> dict[str, list[tuple[str, Path]]]:
+    splits: dict[str, list[tuple[str, Path]]] = {}
     owners: dict[str, tuple[str, Path]] = {}
     for split in SPLITS:
         members = {path: key for path, key in keys.items() if subfolders[split] in path.parents}
@@ -121,8 +123,7 @@ def _by_subfolder(
             owner, other = owners.setdefault(key, (split, path))
             if owner != split:
                 raise UserError(f"{other} and {path} are the same photo in two splits; remove one of them")
-        unique = {key: path for path, key in reversed(members.items())}
-        splits[split] = [Photo(path, _name(path, subfolders[split]), key) for key, path in unique.items()]
+        splits[split] = list({key: path for path, key in reversed(members.items())}.items())
     return splits
 
 

@@ -35,18 +35,20 @@ class Photo:
 
     Attributes:
         path: The file.
-        name: What it is called in scene ids.
-        key: Seeds its scenes; stands for its content, so that a renamed photo gives the same scenes.
+        name: What it is called in scene ids; nothing else hangs on it.
     """
 
     path: Path
     name: str
-    key: str
 
 
 @dataclass(frozen=True)
 class Crops:
-    """The scenes of a split, cut from its photos in turn: scene k from photo k modulo their number."""
+    """The scenes of a split, cut from its photos in turn: scene k from photo k modulo their number.
+
+    What is cut depends on the photo's content, on how many scenes of it came before, and on the seed; never on its
+    name, its split or the other photos.
+    """
 
     photos: Sequence[Photo]
     split: str
@@ -62,9 +64,13 @@ class Crops:
         """What scene k is called."""
         return f"{self.split}/{self.photo(k).name}/{k}"
 
-    def cut(self, k: int, pixels: Pixels) -> Scene:
-        """Scene k, given the pixels of its photo."""
-        image, target = make_scene(pixels, (self.split, self.photo(k).key, k, self.seed), self.image_size)
+    def occurrence(self, k: int) -> int:
+        """How many scenes of the same photo come before scene k."""
+        return k // len(self.photos)
+
+    def cut(self, k: int, pixels: Pixels, key: str) -> Scene:
+        """Scene k, given the pixels of its photo and their :func:`content_key`."""
+        image, target = make_scene(pixels, (key, self.occurrence(k), self.seed), self.image_size)
         return Scene(image, target, self.scene_id(k))
 
 
@@ -94,8 +100,9 @@ class PhotoSource(DataSource):
         # Photo by photo, not scene by scene: each is decoded once, and only one is in memory at a time.
         for first, photo in enumerate(crops.photos[: crops.count]):
             pixels = read_photo(photo.path)
+            key = content_key(pixels)
             for k in range(first, crops.count, len(crops.photos)):
-                scene = crops.cut(k, pixels)
+                scene = crops.cut(k, pixels, key)
                 images[k] = scene.image
                 targets[k] = cast(Tensor, scene.target)
         return MemoryStore(images, targets)
@@ -173,6 +180,17 @@ def _random_crop(pixels: Pixels, rng: np.random.Generator, image_size: int) -> P
     top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
     crop = pixels[top : top + side, left : left + side]
     return crop[:, ::-1] if rng.random() < 0.5 else crop
+
+
+def content_key(pixels: npt.NDArray) -> str:
+    """SHA-256 of a decoded image: equal where and only where shape, type and every value are.
+
+    Seeds what is drawn for a photo, so that it gives the same scenes under any name, in any folder and any lossless
+    format.
+    """
+    digest = hashlib.sha256(f"{pixels.shape} {pixels.dtype.name}".encode())
+    digest.update(np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("<")).data)
+    return digest.hexdigest()
 
 
 def stable_integers(parts: Sequence[str | int]) -> list[int]:

@@ -64,7 +64,7 @@ class SkimagePhotos(PhotoSource):
     def photos(self, argument: str, split: str) -> list[Photo]:
         """The photos of ``split``; see ``check`` for what it raises."""
         self.check(argument)
-        return [Photo(Path(data_dir) / name, name, name) for name in PHOTOS[split]]
+        return [Photo(Path(data_dir) / name, name) for name in PHOTOS[split]]
 
 
 @lru_cache(maxsize=64)

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from isp_gym.data import SOURCES, SPLITS, check_data, folder, load_scenes, sources
-from isp_gym.data.photo_source import make_scene
+from isp_gym.data.photo_source import content_key, make_scene
 from isp_gym.data.photos import read_photo
 from isp_gym.data.walk import walk
 from isp_gym.errors import UserError
@@ -249,8 +249,8 @@ class TestReading:
         scenes = load(fill(tmp_path), "train", 20)
         photos = SOURCES["folder"].photos(str(tmp_path), "train")
         for k in (0, 7, 19):
-            photo = photos[k % len(photos)]
-            image, target = make_scene(read_photo(photo.path), ("train", photo.key, k, 0), 8)
+            pixels = read_photo(photos[k % len(photos)].path)
+            image, target = make_scene(pixels, (content_key(pixels), k // len(photos), 0), 8)
             assert torch.equal(scenes[k].image, image) and torch.equal(scenes[k].target, target)
 
     def test_the_second_time_it_comes_from_the_cache(self, tmp_path, monkeypatch):
