@@ -52,14 +52,37 @@ def main() -> None:
 
 
 def train(scenes: int, epochs: int, seed: int) -> Spotter:
-    """A network trained on that many well-lit scenes."""
+    """Train a network on that many well-lit scenes."""
     torch.manual_seed(seed)
     examples = draw_examples("embedded-train", scenes)
-    network = Spotter(len(CLASSES)).train()
-    optimizer = torch.optim.AdamW(network.parameters(), _LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
-    steps = epochs * (scenes // _BATCH)
-    for step, (images, objects) in enumerate(_batches(examples, epochs)):
-        optimizer.param_groups[0]["lr"] = _LEARNING_RATE * _schedule(step, steps)
+    network = Spotter(len(CLASSES))
+    fit(network, examples, epochs)
+    return network
+
+
+def fit(
+    network: Spotter,
+    examples: Sequence[Example],
+    epochs: int,
+    batch: int = _BATCH,
+    warm_up: int = _WARM_UP,
+    learning_rate: float = _LEARNING_RATE,
+) -> None:
+    """Fit a network in place to examples that come varied and turned, and leave it ready for evaluation.
+
+    Args:
+        network: Its parameters learn.
+        examples: Square images of one size, and what is in them.
+        epochs: How often each is shown.
+        batch: Examples a step; what is left over of an epoch is not shown in it.
+        warm_up: Steps until the learning rate is reached.
+        learning_rate: AdamW's largest, from which it falls to zero.
+    """
+    network.train()
+    optimizer = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=_WEIGHT_DECAY)
+    steps = epochs * (len(examples) // batch)
+    for step, (images, objects) in enumerate(_batches(examples, epochs, batch)):
+        optimizer.param_groups[0]["lr"] = learning_rate * _schedule(step, steps, warm_up)
         with torch.autocast("cpu", torch.bfloat16):  # half the time
             output = network(images.to(memory_format=torch.channels_last))
         losses = {name: loss.mean() for name, loss in spotter_losses(output, objects).items()}
@@ -70,7 +93,7 @@ def train(scenes: int, epochs: int, seed: int) -> Spotter:
         if step % _SHOWN_EVERY == 0:
             shown = (f"{name} {loss.item():.3f}" for name, loss in losses.items())
             print(f"step {step} of {steps}:", *shown, flush=True)
-    return network.eval()
+    network.eval()
 
 
 def draw_examples(split: str, count: int) -> list[Example]:
@@ -92,11 +115,11 @@ def _objects(boxes: np.ndarray, labels: np.ndarray, masks: np.ndarray) -> Object
     return Objects(torch.from_numpy(boxes), torch.from_numpy(labels), CLASSES, torch.from_numpy(masks))
 
 
-def _batches(examples: Sequence[Example], epochs: int) -> Iterator[tuple[Tensor, list[Objects]]]:
+def _batches(examples: Sequence[Example], epochs: int, batch: int) -> Iterator[tuple[Tensor, list[Objects]]]:
     for _ in range(epochs):
         order = torch.randperm(len(examples)).tolist()
-        for first in range(0, len(order) - _BATCH + 1, _BATCH):
-            chosen = [examples[i] for i in order[first : first + _BATCH]]
+        for first in range(0, len(order) - batch + 1, batch):
+            chosen = [examples[i] for i in order[first : first + batch]]
             images = torch.stack([image for image, _ in chosen]).float() / 255
             yield turn(_vary(images), [objects for _, objects in chosen], int(torch.randint(8, ())))
 
@@ -132,9 +155,9 @@ def _turn_objects(objects: Objects, size: int, mirrored: list[int], way: int) ->
     return Objects(torch.stack(corners, 1), objects.labels, objects.classes, masks)
 
 
-def _schedule(step: int, steps: int) -> float:
+def _schedule(step: int, steps: int, warm_up: int) -> float:
     """Warm-up, then half a cosine to zero."""
-    return min(1.0, (step + 1) / _WARM_UP) * (1 + math.cos(math.pi * step / steps)) / 2
+    return min(1.0, (step + 1) / warm_up) * (1 + math.cos(math.pi * step / steps)) / 2
 
 
 def write(network: Spotter, folder: Path, options: dict[str, object], seconds: float) -> None:

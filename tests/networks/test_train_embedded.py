@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from isp_gym.data.synthetic import make_scene
-from isp_gym.networks import train_embedded
 from isp_gym.networks.embedded import EmbeddedNetwork
 from isp_gym.networks.spotter import Spotter
-from isp_gym.networks.train_embedded import turn, write
+from isp_gym.networks.spotter_loss import spotter_losses
+from isp_gym.networks.train_embedded import SIZE, draw_examples, fit, turn, write
 
 
 class TestTurn:
@@ -27,14 +27,37 @@ class TestTurn:
         assert all(not torch.equal(a, b) for i, a in enumerate(ways) for b in ways[:i])
 
 
+def losses_of(network, image, objects):
+    with torch.no_grad():
+        losses = spotter_losses(network.eval()(image[None].float() / 255), [objects])
+    return {name: loss.item() for name, loss in losses.items()}
+
+
 class TestTrain:
-    def test_it_learns(self, capsys, monkeypatch):
-        for name, value in {"SIZE": 64, "_BATCH": 4, "_SHOWN_EVERY": 30, "_WARM_UP": 5}.items():
-            monkeypatch.setattr(train_embedded, name, value)
-        train_embedded.train(scenes=4, epochs=31, seed=0)
-        first, last = (line.split() for line in capsys.readouterr().out.splitlines()[:2])
+    def test_it_learns(self):
+        # What is left of each loss after 100 steps, mean (and spread) over 8 seeds, default and AVX2 kernels, 1 and 2
+        # threads: box 0.44 (0.35 to 0.56), class 0.00 (0.00 to 0.01), mask 0.34 (0.31 to 0.38). Without a step: 1.
+        scene = make_scene("train", 0, 64)
+        example = (scene.target * 255).round().to(torch.uint8), scene.objects
+        network = Spotter(6, widths=(16, 16, 32, 32), num_prototypes=8)
+        before = losses_of(network, *example)
+        fit(network, [example], epochs=100, batch=1, warm_up=5, learning_rate=5e-3)
+        after = losses_of(network, *example)
         for name in ("box", "class", "mask"):
-            assert float(last[last.index(name) + 1]) < 0.8 * float(first[first.index(name) + 1])
+            assert after[name] < 0.8 * before[name]
+
+    def test_examples_are_the_scenes_of_their_split(self):
+        (_, (image, objects)) = draw_examples("embedded-train", 2)
+        scene = make_scene("embedded-train", 1, SIZE)
+        assert torch.equal(image, (scene.target * 255).round().to(torch.uint8))
+        assert torch.equal(objects.boxes, scene.objects.boxes) and torch.equal(objects.masks, scene.objects.masks)
+
+    def test_leftovers_wait_for_the_next_epoch(self):
+        scene = make_scene("train", 0, 32)
+        network, sizes = Spotter(6, widths=(8, 8, 8, 8), num_prototypes=2), []
+        network.register_forward_pre_hook(lambda _, images: sizes.append(len(images[0])))
+        fit(network, [((scene.target * 255).to(torch.uint8), scene.objects)] * 5, epochs=2, batch=2)
+        assert sizes == [2, 2, 2, 2]
 
     def test_what_it_writes_can_be_loaded(self, tmp_path):
         network = Spotter(6).eval()

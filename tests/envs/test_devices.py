@@ -1,0 +1,23 @@
+"""Tone curves and scene batches on any device."""
+
+import torch
+
+from isp_gym.data import SceneBatch
+from isp_gym.envs.curves import apply_curves, physical_curves
+from isp_gym.envs.scenes import pick, put
+
+
+def test_curves(device):
+    images, curves = device.rand(2, 3, 8, 9, grad=True), device.rand(2, 3, 8, 9, grad=True)
+    output = apply_curves(images, curves)
+    assert output.shape == images.shape and device.has(output, physical_curves(curves))
+    output.sum().backward()
+    assert device.has(images.grad, curves.grad)
+
+
+def test_rows_of_a_batch(device):
+    scenes = SceneBatch(device.rand(3, 3, 8, 8), device.rand(3, 3, 8, 8), ("train/0", "train/1", "train/2"), (0, 1, 2))
+    some = pick(scenes, torch.tensor([2, 0]))
+    assert some.ids == ("train/2", "train/0") and device.has(some.images, some.targets)
+    changed = put(scenes, torch.tensor([1, 0]), some)
+    assert changed.ids == ("train/0", "train/2", "train/2") and device.has(changed.images, changed.targets)
