@@ -78,9 +78,7 @@ class Budget:
         """
         for budget in self._all():
             if images > budget.remaining:
-                raise BudgetExhausted(
-                    f"{images} task evaluations asked for, {budget.remaining} of {budget.limit} left"
-                )
+                raise BudgetExhausted(f"{images} task evaluations asked for, {budget.remaining} of {budget.limit} left")
             if budget.step_limit is not None and budget.spent.env_steps + steps > budget.step_limit:
                 raise BudgetExhausted(
                     f"{budget.spent.env_steps} of {budget.step_limit} environment steps are taken, with "

@@ -80,13 +80,15 @@ class Lanes:
             raise unknown("action view", chosen, views)
         return views[chosen](self._setting.rules.bank, self._setting, self._bins)
 
-    def restart(self, seeds: Sequence[int] | None, options: Mapping[str, Any] | None, random: np.random.Generator) -> None:
+    def restart(
+        self, seeds: Sequence[int] | None, options: Mapping[str, Any] | None, random: np.random.Generator
+    ) -> None:
         """Start an episode in all lanes.
 
         Args:
             seeds: Start the stream of scenes of every lane anew from its seed; ``None`` to go on with it.
-            options: ``{"scene": id or index}``, or ``{"scene": [...]}`` with one for each lane, where ``None`` stands for
-                the next scene of its stream.
+            options: ``{"scene": id or index}``, or ``{"scene": [...]}`` with one for each lane, where ``None`` stands
+                for the next scene of its stream.
             random: Draws the seeds if there have never been any.
 
         Raises:

@@ -45,4 +45,14 @@ def default_data(spec: str) -> str:
     return TASKS.get(str(spec).partition(":")[0], Task).default_data
 
 
-__all__ = ["TASKS", "Detection", "Enhancement", "Meter", "MeteredTask", "Segmentation", "Task", "default_data", "get_task"]
+__all__ = [
+    "TASKS",
+    "Detection",
+    "Enhancement",
+    "Meter",
+    "MeteredTask",
+    "Segmentation",
+    "Task",
+    "default_data",
+    "get_task",
+]

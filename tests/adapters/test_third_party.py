@@ -55,7 +55,6 @@ def test_stable_baselines3_trains_on_the_batch(algorithm, env_id, options):
     assert model.num_timesteps >= 256
     assert any(not torch.equal(before[key], after[key]) for key in before)
     assert all(value.isfinite().all() for value in after.values())
-    assert len(model.ep_info_buffer) >= 0
     env.close()
 
 

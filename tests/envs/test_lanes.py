@@ -1,4 +1,4 @@
-"""Seeds and scenes of the sub-environments; what holds for any vector environment is checked by ``check_vector_env``."""
+"""Seeds and scenes of the sub-environments; what any vector environment must do ``check_vector_env`` checks."""
 
 import gymnasium as gym
 import numpy as np

@@ -117,8 +117,6 @@ def test_play_takes_pipelines_or_tokens_of_which_it_drops_the_illegal_steps(tran
     scenes, params = transition.scenes.batch([0, 1]), torch.full((2, transition.bank.num_params), 0.4)
     tokens = torch.tensor([[1, 1, 0], [2, transition.bank.end_token, 0]])
     admitted = transition.rules.admit(tokens, params)
-    assert torch.equal(
-        transition.play(scenes, tokens, params).images, transition.play(scenes, admitted).images
-    )
+    assert torch.equal(transition.play(scenes, tokens, params).images, transition.play(scenes, admitted).images)
     with pytest.raises(TypeError, match="their params"):
         transition.play(scenes, tokens)
