@@ -54,7 +54,7 @@ class _SB3VecEnv(VecEnv):
         super().__init__(env.num_envs, env.single_observation_space, space)
 
     def reset(self) -> Any:
-        seeds = None if all(seed is None for seed in self._seeds) else self._seeds
+        seeds: Any = None if all(seed is None for seed in self._seeds) else self._seeds
         observations, info = self.env.reset(seed=seeds, options=_together(self._options))
         self.reset_infos = [self._lane_info(info, lane) for lane in range(self.num_envs)]
         self._reset_seeds()

@@ -87,8 +87,8 @@ class Lanes:
 
         Args:
             seeds: Start the stream of scenes of every lane anew from its seed; ``None`` to go on with it.
-            options: ``{"scene": id or index}``, or ``{"scene": [...]}`` with one for each lane, where ``None`` stands for
-                the next scene of its stream.
+            options: ``{"scene": id or index}``, or ``{"scene": [...]}`` with one for each lane, where ``None`` stands
+                for the next scene of its stream.
             random: Draws the seeds if there have never been any.
 
         Raises:

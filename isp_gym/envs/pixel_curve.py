@@ -112,6 +112,9 @@ class PixelCurveEnv(ISPEnv):
     Info:
         ``scene``, ``initial_loss``; on step also ``loss``, ``penalty`` and, with ``pixel_rewards=True``,
         ``reward_map`` (H, W), whose mean is the reward.
+    State:
+        The scene with its target or annotations, the image so far, and the number of steps taken. The curves clip to
+        [0, 1], so that the image is observed as it is; the target is not observed.
 
     Keyword arguments are ``dense``, ``steps``, ``pixel_rewards``, those of :class:`isp_gym.envs.single.ISPEnv` and the
     fields of :class:`isp_gym.envs.setting.Setting`.
@@ -121,6 +124,6 @@ class PixelCurveEnv(ISPEnv):
 
 
 class PixelCurveVectorEnv(ISPVectorEnv):
-    """``num_envs`` lanes of :class:`PixelCurveEnv` that share one batched transition."""
+    """``num_envs`` sub-environments of :class:`PixelCurveEnv` that share one batched transition."""
 
     core_class = PixelCurveCore

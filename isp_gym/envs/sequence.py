@@ -70,15 +70,19 @@ class SequenceEnv(ISPEnv):
     Action:
         ``{"sequence": MultiDiscrete([K + 1] * max_length), "params": Box(0, 1, (P,))}``: module tokens 0..K-1 in order
         of use, closed by the end token K (what follows it is ignored), and the normalised parameters of all modules.
-        A module that is named again, or with ``order="typed"`` stands where its light is wrong, is skipped, and
-        counted in ``info["refused"]``. Other views: ``actions="box"``, ``"multidiscrete"``.
+        A module that is named again (unless ``repeats=True``), or with ``order="typed"`` does not find its input
+        domain, is dropped, and counted in ``info["refused"]``. Other views: ``actions="box"``, ``"multidiscrete"``.
     Reward:
         ``L(in) - L(out) - P(out)``, Eq. 3 and 4 of POS-ISP.
     Termination:
         After the one step, always. Never truncated.
     Info:
-        On reset ``scene``, ``initial_loss`` and ``action_mask`` (what may come first); on step also ``loss``,
-        ``penalty``, ``length``, ``refused``.
+        On reset ``scene``, ``initial_loss`` and ``action_mask`` (what may come first; ``module_mask`` in the box view);
+        on step also ``loss``, ``penalty``, ``length``, ``refused``.
+    State:
+        The scene with its target or annotations, which are never observed. The input lies in [0, 1] and is seen as it
+        is. After the step also the output, *unclamped*: the observation shows it clamped to [0, 1], and not the
+        pipeline or the parameters that made it.
 
     Keyword arguments are those of :class:`isp_gym.envs.single.ISPEnv` and the fields of
     :class:`isp_gym.envs.setting.Setting`.
@@ -88,6 +92,6 @@ class SequenceEnv(ISPEnv):
 
 
 class SequenceVectorEnv(ISPVectorEnv):
-    """``num_envs`` lanes of :class:`SequenceEnv` that share one batched transition."""
+    """``num_envs`` sub-environments of :class:`SequenceEnv` that share one batched transition."""
 
     core_class = SequenceCore

@@ -120,7 +120,7 @@ class StepwiseCore(Core):
         return self.state.images
 
     def token_mask(self) -> Tensor:
-        """Unused modules (with ``order="typed"``, those whose light is right), and the stop."""
+        """The modules that the rules allow next, and the stop."""
         return self.state.token_mask()
 
     def describe(self, lane: int) -> list[str]:
@@ -133,13 +133,13 @@ class StepwiseEnv(ISPEnv):
 
     Observation:
         ``{"image": Box(0, 1, (3, H, W)), "used": MultiBinary(K), "step": Discrete(max_length + 1)}``: the image so far,
-        clipped to [0, 1], the modules used so far, and the number of actions taken.
+        clamped to [0, 1], the modules used so far, and the number of actions taken.
     Action:
         ``{"module": Discrete(K + 1), "params": Box(0, 1, (P,))}``: a module token, or K to stop, and the normalised
-        parameters (only those of the chosen module are used). A module that was used before, or with
-        ``order="typed"`` does not find the light that it needs, changes nothing, costs its step, and sets
-        ``info["refused"]``; ``info["action_mask"]`` says what is left. Other views: ``actions="box"``,
-        ``"multidiscrete"``, ``"discrete"``.
+        parameters (only those of the chosen module are used, in this step only). A module that was used before (unless
+        ``repeats=True``), or with ``order="typed"`` does not find its input domain, changes nothing, costs its step,
+        and sets ``info["refused"]``; ``info["action_mask"]`` (``module_mask`` in the box view) says what is left. Other
+        views: ``actions="box"``, ``"multidiscrete"``, ``"discrete"``.
     Reward:
         ``dense=True``: how much ``L + P`` fell in this step; ``dense=False``: the same, paid at the end. Either way
         the return without discount is ``L(in) - L(out) - P(out)``, exactly what :class:`SequenceEnv` pays for it.
@@ -148,6 +148,11 @@ class StepwiseEnv(ISPEnv):
     Info:
         ``scene``, ``initial_loss``, ``action_mask``; on step also ``loss``, ``penalty``, ``length``, ``refused``. With
         ``dense=False``, ``loss`` is that of the input until the end.
+    State:
+        The scene with its target or annotations; the image so far, (3, H, W) float32, *unclamped*; the modules in order
+        of use with the parameters of each step; and the number of actions taken. In this state the process is Markov.
+        It is observed in part: the image is seen clamped to [0, 1], so that highlights which a later module could bring
+        back look alike, and neither the order and parameters of the modules nor the target is seen.
 
     Keyword arguments are ``dense``, those of :class:`isp_gym.envs.single.ISPEnv` and the fields of
     :class:`isp_gym.envs.setting.Setting`.
@@ -157,6 +162,6 @@ class StepwiseEnv(ISPEnv):
 
 
 class StepwiseVectorEnv(ISPVectorEnv):
-    """``num_envs`` lanes of :class:`StepwiseEnv` that share one batched transition."""
+    """``num_envs`` sub-environments of :class:`StepwiseEnv` that share one batched transition."""
 
     core_class = StepwiseCore

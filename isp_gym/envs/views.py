@@ -31,7 +31,7 @@ class ActionView(ABC):
         bins: How many values a binned parameter can take, evenly from end to end of its range.
     """
 
-    #: What ``info`` calls :meth:`mask`: ``"module_mask"`` where actions hold no module token that it could be laid over.
+    #: What ``info`` calls :meth:`mask`: ``"module_mask"`` where the actions hold no module token to lay it over.
     mask_name: ClassVar[str] = "action_mask"
     space: gym.Space
     shape: tuple[int, ...]  # of one action, where it is a single array
@@ -185,7 +185,7 @@ class SequenceBox(ActionView):
     """``Box(-1, 1, (K + 1 + P,))``: K + 1 preferences, then P parameters.
 
     The pipeline is the modules in falling order of preference, down to that of the end token: every action is a
-    pipeline without repeats. Parameter p is ``(a + 1) / 2``.
+    pipeline without repeats, also where the rules allow them. Parameter p is ``(a + 1) / 2``.
     """
 
     mask_name = "module_mask"

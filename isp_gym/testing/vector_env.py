@@ -8,6 +8,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.vector.utils import batch_space, concatenate, create_empty_array
 
@@ -87,7 +88,8 @@ def _check_types(make: Callable[[int], VectorEnv], steps: int) -> None:
     observation, info = env.reset(seed=_SEED)
     env.action_space.seed(_SEED)
     for _ in range(steps):
-        seen = _as_space(env, plain(observation))
+        # A tensor has no numpy type of its own; an array must have the space's.
+        seen = _as_space(env, plain(observation)) if _has_tensors(observation) else observation
         assert seen in env.observation_space, "an observation is not of the observation_space"
         assert isinstance(info, dict), f"info must be a dict, not {type(info).__name__}"
         observation, rewards, terminated, truncated, info = env.step(env.action_space.sample())
@@ -101,6 +103,11 @@ def _check_types(make: Callable[[int], VectorEnv], steps: int) -> None:
             assert array.shape == (3,), f"{name} must have shape (3,), not {array.shape}"
             assert array.dtype.kind in kinds, f"{name} must not be {array.dtype}"
             assert np.isfinite(array).all(), f"{name} is not finite"
+
+
+def _has_tensors(value: Any) -> bool:
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple) else ()
+    return isinstance(value, torch.Tensor) or any(map(_has_tensors, parts))
 
 
 def _as_space(env: VectorEnv, observation: Any) -> Any:

@@ -2,7 +2,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from stable_baselines3 import PPO
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 
 import isp_gym  # noqa: F401 (registers the environments)
 from isp_gym.adapters import to_sb3_vecenv
@@ -100,6 +100,49 @@ def test_scene_option_and_reset_infos():
     env.set_options({"scene": 4})
     env.reset()
     assert [info["scene"] for info in env.reset_infos] == [4, 4, 4]
+
+
+def test_each_sub_environment_has_its_options_as_in_dummy_vec_env():
+    env = to_sb3_vecenv(vector("ISP/StepwiseBox-v0"))
+    free = to_sb3_vecenv(vector("ISP/StepwiseBox-v0"))
+    env.set_options([{"scene": 0}, {"scene": 5}, {"scene": 2}])
+    env.reset()
+    assert [info["scene"] for info in env.reset_infos] == [0, 5, 2]
+    for each in (env, free):
+        each.seed(3)
+    env.set_options([{}, {"scene": 4}, {}])
+    for each in (env, free):
+        each.reset()
+    following = [info["scene"] for info in free.reset_infos]
+    assert [info["scene"] for info in env.reset_infos] == [following[0], 4, following[2]]
+
+
+def test_seeds_for_some_are_no_silent_loss():
+    env = to_sb3_vecenv(vector("ISP/StepwiseBox-v0"))
+    env._seeds = [1, None, 3]
+    with pytest.raises(ValueError, match="a seed must be a whole number, not None"):
+        env.reset()
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda env: gym.wrappers.vector.TransformReward(env, lambda reward: 100 * reward),
+        gym.wrappers.vector.RecordEpisodeStatistics,
+        gym.wrappers.vector.ClipAction,
+    ],
+)
+def test_wrappers_are_refused_not_dropped(wrap):
+    wrapped = wrap(vector("ISP/SequenceBox-v0"))
+    with pytest.raises(UserError, match=rf"not one wrapped in {type(wrapped).__name__}: put .* round what it returns"):
+        to_sb3_vecenv(wrapped)
+
+
+def test_stable_baselines_wrappers_go_round_it():
+    env = VecMonitor(to_sb3_vecenv(vector("ISP/SequenceBox-v0")))
+    env.reset()
+    infos = env.step(random_actions(env, np.random.default_rng(0)))[3]
+    assert all(info["episode"]["l"] == 1 for info in infos)
 
 
 def test_tensors_are_refused():

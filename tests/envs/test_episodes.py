@@ -1,6 +1,9 @@
+import gymnasium as gym
 import numpy as np
+import pytest
+import torch
 
-from isp_gym.envs.episodes import Episodes, scene_indices
+from isp_gym.envs.episodes import Episodes, scene_indices, seeds_of
 
 
 def test_scene_depends_on_seed_and_episode_only():
@@ -43,3 +46,49 @@ def test_seeding_starts_anew():
         episodes.seed(np.array([3], np.uint64))
         runs.append([int(episodes.next(lane, 99)[0]) for _ in range(4)])
     assert runs[0] == runs[1]
+
+
+class TestSeeds:
+    @pytest.mark.parametrize("big", [0, 7, 2**31, 2**63, 2**64 - 1, 2**64 + 5, 10**40])
+    def test_of_any_size(self, big):
+        assert seeds_of(big, 3) == [big, big + 1, big + 2]
+        Episodes(3).seed(seeds_of(big, 3))
+
+    def test_neighbours_wrap_as_single_ones_do(self):
+        together, alone = Episodes(2), Episodes(1)
+        together.seed(seeds_of(2**64 - 1, 2))
+        alone.seed(seeds_of(2**64, 1))
+        assert together.next(np.array([1]), 1000) == alone.next(np.array([0]), 1000)
+
+    @pytest.mark.parametrize("seed", [np.int64(5), np.uint64(5), np.uint8(5), np.array(5), torch.tensor(5)])
+    def test_one_of_any_kind(self, seed):
+        seeds = seeds_of(seed, 2)
+        assert seeds == [5, 6]
+        assert all(type(one) is int for one in seeds)
+
+    @pytest.mark.parametrize("kind", [list, tuple, np.array, torch.tensor, lambda seeds: np.array(seeds, np.uint64)])
+    def test_one_each_of_any_kind(self, kind):
+        assert seeds_of(kind([9, 4, 4]), 3) == [9, 4, 4]
+
+    @pytest.mark.parametrize(
+        ("seed", "message"),
+        [
+            ([1, None, 3], "a seed must be a whole number, not None"),
+            ([1.0, 2.0, 3.0], "a seed must be a whole number, not 1.0"),
+            (np.float64(3), "a seed must be a whole number"),
+            (1.5, "seed must be a whole number, or one for each sub-environment, not 1.5"),
+            ("123", "seed must be a whole number, or one for each"),
+            ([1, 2], "2 seeds for 3 environments"),
+            ([], "0 seeds for 3 environments"),
+            ([[1, 2, 3]], "a seed must be a whole number"),
+        ],
+    )
+    def test_anything_else_is_one_line(self, seed, message):
+        with pytest.raises(ValueError, match=message) as caught:
+            seeds_of(seed, 3)
+        assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize("seed", [-1, [3, -1, 2], np.int64(-4)])
+    def test_negative_ones_are_what_gymnasium_says(self, seed):
+        with pytest.raises(gym.error.Error, match="greater or equal to zero"):
+            seeds_of(seed, 3)

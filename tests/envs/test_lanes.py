@@ -1,94 +1,16 @@
-"""Laws 2, 3, 4 and 6 on the vector environments."""
-
-import copy
+"""Seeds and scenes of the sub-environments; what any vector environment must do ``check_vector_env`` checks."""
 
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.utils.env_checker import data_equivalence
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from gymnasium.vector.utils import iterate
+import torch
+
+from isp_gym.errors import UserError
 
 IDS = sorted(key for key in gym.registry if key.startswith("ISP/"))
 every_id = pytest.mark.parametrize("env_id", IDS)
-
-
-def lane_actions(env, steps, lanes):
-    """One list of actions a lane, that do not depend on how many lanes there are."""
-    space = env.single_action_space
-    out = []
-    for lane in range(lanes):
-        space.seed(100 + lane)
-        out.append([space.sample() for _ in range(steps)])
-    return out
-
-
-def stack(actions):
-    if isinstance(actions[0], dict):
-        return {key: np.stack([action[key] for action in actions]) for key in actions[0]}
-    return np.stack(actions)
-
-
-def pick(batch, lane):
-    """What a batched value says of one lane."""
-    if isinstance(batch, dict):
-        return {key: pick(value, lane) for key, value in batch.items()}
-    return batch[lane]
-
-
-def trace(env, lanes, steps=8):
-    """Per lane: every observation, reward, end and final observation."""
-    actions = lane_actions(env, steps, lanes)
-    observation, info = env.reset(seed=11)
-    out = [[(pick(observation, lane), info["scene"][lane])] for lane in range(lanes)]
-    for step in range(steps):
-        observation, rewards, ended, _, info = env.step(stack([actions[lane][step] for lane in range(lanes)]))
-        for lane in range(lanes):
-            final = info["final_obs"][lane] if ended[lane] else None
-            last = info["final_info"]["loss"][lane] if ended[lane] else info["loss"][lane]
-            out[lane].append((pick(observation, lane), rewards[lane], ended[lane], final, last, info["scene"][lane]))
-    return out
-
-
-def assert_close(one, other):
-    if isinstance(one, dict):
-        for key in one:
-            assert_close(one[key], other[key])
-    elif isinstance(one, (tuple, list)):
-        assert len(one) == len(other)
-        for a, b in zip(one, other, strict=True):
-            assert_close(a, b)
-    elif one is None:
-        assert other is None
-    else:
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
-
-
-@every_id
-def test_a_lane_does_not_know_how_many_there_are(env_id, make_vec):
-    few, many = trace(make_vec(env_id, 2), 2), trace(make_vec(env_id, 7), 7)
-    assert_close(few, many[:2])
-
-
-@every_id
-def test_vector_is_sync_vector_of_singles(env_id, make, make_vec):
-    batched = trace(make_vec(env_id, 3), 3)
-    singles = SyncVectorEnv([lambda: make(env_id)] * 3, autoreset_mode=AutoresetMode.SAME_STEP)
-    assert_close(batched, trace(singles, 3))
-
-
-@every_id
-def test_single_is_the_batch_of_one(env_id, make, make_vec):
-    single, batch = make(env_id), make_vec(env_id, 1)
-    observation, info = single.reset(seed=4)
-    observations, infos = batch.reset(seed=4)
-    assert data_equivalence(observation, pick(observations, 0), exact=False)
-    assert info["scene"] == infos["scene"][0]
-    single.action_space.seed(0)
-    action = single.action_space.sample()
-    _, reward, terminated, _, _ = single.step(action)
-    _, rewards, ended, _, _ = batch.step(stack([action]))
-    assert (reward, terminated) == (rewards[0], ended[0])
+FAMILIES = ["ISP/Sequence-v0", "ISP/Stepwise-v0", "ISP/PixelCurve-v0"]
+every_family = pytest.mark.parametrize("env_id", FAMILIES)
 
 
 @every_id
@@ -103,65 +25,17 @@ def test_seeds_as_a_list(env_id, make_vec):
 
 
 @every_id
-def test_reset_without_a_seed_goes_on(env_id, make_vec):
-    env = make_vec(env_id, 4, num_scenes=100)
-    scenes = [env.reset(seed=0)[1]["scene"].tolist(), *(env.reset()[1]["scene"].tolist() for _ in range(3))]
-    assert len({tuple(row) for row in scenes}) == 4
-
-
-@every_id
-def test_what_was_handed_out_stays_as_it_was(env_id, make_vec):
-    env = make_vec(env_id, 2)
-    env.action_space.seed(0)
-    handed, copies = [], []
-    handed.append(env.reset(seed=0, options={}))
-    copies.append(copy.deepcopy(handed[-1]))
-    for _ in range(6):
-        action = env.action_space.sample()
-        before = copy.deepcopy(action)
-        handed.append(env.step(action))
-        copies.append(copy.deepcopy(handed[-1]))
-        assert data_equivalence(action, before, exact=True)
-    assert data_equivalence(handed, copies, exact=True)
-
-
-@every_id
-def test_spoiling_what_was_handed_out_changes_nothing(env_id, make_vec):
-    clean, spoiled = make_vec(env_id, 2), make_vec(env_id, 2)
-    clean.action_space.seed(0)
-    clean.reset(seed=0)
-    spoil(spoiled.reset(seed=0))
-    for _ in range(6):
-        action = clean.action_space.sample()
-        expected, got = clean.step(action), spoiled.step(copy.deepcopy(action))
-        assert data_equivalence(got, expected, exact=True)
-        spoil(got)
-
-
-def spoil(value):
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, (tuple, list)):
-        for item in value:
-            spoil(item)
-    elif isinstance(value, np.ndarray) and value.dtype == object:
-        spoil([item for item in value if item is not None])
-    elif isinstance(value, np.ndarray):
-        value[...] = 1 if value.dtype == bool else 77
-
-
-@every_id
 def test_scenes_do_not_depend_on_the_policy(env_id, make_vec):
-    """Whatever is done, the k-th episode of a lane shows the same scene."""
+    """Whatever is done, the k-th episode of a sub-environment shows the same scene."""
     histories = []
     for seed in (0, 1):
-        env = make_vec(env_id, 3, num_scenes=64)
+        env = make_vec(env_id, 3, num_scenes=64, modules=["exposure", "gamma", "tone"])
         env.action_space.seed(seed)
         seen = [[scene] for scene in env.reset(seed=2)[1]["scene"].tolist()]
-        for _ in range(60):
+        for _ in range(40):
             _, _, ended, _, info = env.step(env.action_space.sample())
-            for lane in np.flatnonzero(ended):
-                seen[lane].append(int(info["scene"][lane]))
+            for i in np.flatnonzero(ended):
+                seen[i].append(int(info["scene"][i]))
         histories.append(seen)
     for one, other in zip(*histories, strict=True):
         shared = min(len(one), len(other))
@@ -169,12 +43,103 @@ def test_scenes_do_not_depend_on_the_policy(env_id, make_vec):
         assert one[:shared] == other[:shared]
 
 
+@every_family
+class TestSeeds:
+    def test_random_numbers_drawn_before_the_first_reset_do_not_matter(self, env_id, make, make_vec):
+        """Without a seed the scenes are random ones, not those of seed 0 in every sub-environment."""
+        starts = set()
+        for _ in range(4):
+            env = make_vec(env_id, 3, num_scenes=1000)
+            env.unwrapped.np_random.random()
+            starts.add(tuple(env.reset()[1]["scene"].tolist()))
+        assert len(starts) == 4
+        assert any(len(set(start)) > 1 for start in starts)
+        singles = [make(env_id, num_scenes=1000).unwrapped for _ in range(4)]
+        for env in singles:
+            env.np_random.random()
+        assert len({env.reset()[1]["scene"] for env in singles}) > 1
+
+    def test_random_numbers_that_were_seeded_seed_the_first_reset(self, env_id, make_vec):
+        scenes = []
+        for _ in range(2):
+            env = make_vec(env_id, 3, num_scenes=1000).unwrapped
+            env.np_random = np.random.default_rng(3)
+            scenes.append(env.reset()[1]["scene"].tolist())
+        assert scenes[0] == scenes[1]
+
+    @pytest.mark.parametrize("seed", [np.int64(7), np.uint64(2**64 - 2), 2**70, np.array([4, 5, 6]), (4, 5, 6)])
+    def test_of_any_kind_and_size(self, env_id, seed, make, make_vec):
+        env = make_vec(env_id, 3, num_scenes=1000)
+        first = env.reset(seed=seed)[1]["scene"].tolist()
+        assert env.reset(seed=seed)[1]["scene"].tolist() == first
+        single = make(env_id, num_scenes=1000)
+        for i in range(3):
+            one = int(seed[i]) if np.ndim(seed) else int(seed) + i
+            assert single.reset(seed=one)[1]["scene"] == first[i]
+
+    def test_bad_ones_leave_the_streams_as_they_were(self, env_id, make, make_vec):
+        env, single = make_vec(env_id, 3, num_scenes=1000), make(env_id, num_scenes=1000)
+        clean = make_vec(env_id, 3, num_scenes=1000)
+        for each in (env, single, clean):
+            each.reset(seed=5)
+        for bad in ([1, None, 3], 1.5, "5", [1, 2]):
+            for each in (env, single):
+                with pytest.raises(ValueError, match=r"seed"):
+                    each.reset(seed=bad)
+        for each in (env, single):
+            with pytest.raises(gym.error.Error, match="greater or equal to zero"):
+                each.reset(seed=-1)
+        expected = clean.reset()[1]["scene"].tolist()
+        assert env.reset()[1]["scene"].tolist() == expected
+        assert single.reset()[1]["scene"] == expected[0]
+
+
+class TestSceneOption:
+    def test_one_for_each(self, make_vec):
+        env, free = make_vec("ISP/Stepwise-v0", 3), make_vec("ISP/Stepwise-v0", 3)
+        ids = env.unwrapped.transition.scenes.ids
+        following = free.reset(seed=4)[1]["scene"].tolist()
+        for asked in ([0, 1, 2], (ids[0], 1, ids[2]), np.array([0, 1, 2])):
+            assert env.reset(seed=4, options={"scene": asked})[1]["scene"].tolist() == [0, 1, 2]
+        assert env.reset(seed=4, options={"scene": [5, None, None]})[1]["scene"].tolist() == [5, *following[1:]]
+        assert env.reset()[1]["scene"].tolist() == free.reset()[1]["scene"].tolist()
+
+    @pytest.mark.parametrize(
+        ("scene", "message"),
+        [
+            ([0, 1], "names 2 scenes for 3 environments"),
+            ([0, 1, 6], r"in \[0, 6\), not 6"),
+            ([0, -1, 2], r"in \[0, 6\), not -1"),
+            (1.5, "an id or a whole number, not 1.5"),
+        ],
+    )
+    def test_anything_else_is_refused(self, scene, message, make_vec):
+        env = make_vec("ISP/Stepwise-v0", 3)
+        with pytest.raises(ValueError, match=message):
+            env.reset(seed=0, options={"scene": scene})
+        with pytest.raises(UserError, match="unknown reset option 'scenes'"):
+            env.reset(seed=0, options={"scenes": [0, 1, 2]})
+
+
 @every_id
-def test_metadata_and_spaces(env_id, make, make_vec):
-    env, single = make_vec(env_id, 2), make(env_id)
-    assert env.metadata["autoreset_mode"] is AutoresetMode.SAME_STEP
-    assert env.single_observation_space == single.observation_space
-    assert env.single_action_space == single.action_space
-    observation, _ = env.reset(seed=0)
-    assert observation in env.observation_space
-    assert all(one in env.single_observation_space for one in iterate(env.observation_space, observation))
+def test_steps_inside_inference_mode_and_resets_outside(env_id, make, make_vec):
+    for build in (lambda: make(env_id), lambda: make_vec(env_id, 2)):
+        with torch.inference_mode():
+            env, clean = build(), build()
+        env.action_space.seed(0)
+        for each in (env, clean):
+            each.reset(seed=0)
+        for _ in range(3):
+            action = env.action_space.sample()
+            with torch.inference_mode():
+                inside = env.step(action)
+            np.testing.assert_array_equal(inside[1], clean.step(action)[1])
+            for each in (env, clean):
+                each.reset()
+
+
+@every_id
+def test_render_before_reset(env_id, make, make_vec):
+    for env in (make(env_id, render_mode="rgb_array"), make_vec(env_id, 2, render_mode="rgb_array")):
+        with pytest.raises(gym.error.ResetNeeded, match=r"reset\(\) before render\(\)"):
+            env.unwrapped.render()

@@ -3,6 +3,7 @@
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,11 +28,17 @@ def vector(env_id, **options):
 
 SEQUENCE = vector("ISP/Sequence-v0")
 STEPWISE = {dense: vector("ISP/Stepwise-v0", dense=dense) for dense in (True, False)}
-VARIANTS = {"typed order": {"order": "typed"}, "objective": {"objective": {"gradient": 1.0, "eme": 0.5, "anchor": 0.3}}}
+VARIANTS = {
+    "typed order": {"order": "typed"},
+    "repeats": {"repeats": True},
+    "typed order with repeats": {"order": "typed", "repeats": True},
+    "objective": {"objective": {"gradient": 1.0, "eme": 0.5, "anchor": 0.3}},
+}
 OTHERS = {
     name: (vector("ISP/Sequence-v0", **options), vector("ISP/Stepwise-v0", **options))
     for name, options in VARIANTS.items()
 }
+REPEATING = {order: vector("ISP/Stepwise-v0", repeats=True, order=order) for order in ("free", "typed")}
 pipelines = st.lists(
     st.lists(st.integers(0, END), min_size=LENGTH, max_size=LENGTH), min_size=LANES, max_size=LANES
 ).map(np.array)
@@ -46,8 +53,9 @@ def sequence_return(sequences, params, seed, env=SEQUENCE):
 def stepwise_return(env, sequences, params, seed):
     env.reset(seed=seed)
     returns, done, last = np.zeros(LANES), np.zeros(LANES, bool), [None] * LANES
-    for tokens in [*sequences.T, np.full(LANES, END)]:
-        _, rewards, terminated, _, info = env.step({"module": tokens, "params": params})
+    for step, tokens in enumerate([*sequences.T, np.full(LANES, END)]):
+        own = params if params.ndim == 2 else params[:, min(step, LENGTH - 1)]
+        _, rewards, terminated, _, info = env.step({"module": tokens, "params": own})
         returns += rewards * ~done
         for lane in np.flatnonzero(terminated & ~done):
             last[lane] = {key: value[lane] for key, value in info["final_info"].items()}
@@ -79,6 +87,30 @@ def test_return_of_a_pipeline_under_other_rules(variant, sequences, seed):
     returns, last = stepwise_return(by_steps, sequences, params, seed)
     np.testing.assert_allclose(returns, expected, rtol=1e-5, atol=5e-6)
     assert [lane["length"] for lane in last] == info["length"].tolist()
+
+
+@pytest.mark.parametrize("order", ["free", "typed"])
+@settings(max_examples=20, deadline=None)
+@given(sequences=pipelines, seed=st.integers(0, 1000))
+def test_steps_with_parameters_of_their_own_earn_what_their_pipeline_does(order, sequences, seed):
+    """With repeats the transition, given a row of parameters a step, pays what the steps add up to."""
+    env = REPEATING[order]
+    params = np.random.default_rng(seed).random((LANES, LENGTH, env.single_action_space["params"].shape[0]), np.float32)
+    scenes = env.reset(seed=seed)[1]["scene"]
+    returns, last = stepwise_return(env, sequences, params, seed)
+    transition = env.unwrapped.transition
+    outcome = transition.play(transition.scenes.batch(scenes.tolist()), torch.tensor(sequences), torch.tensor(params))
+    np.testing.assert_allclose(returns, outcome.reward, rtol=1e-5, atol=5e-6)
+    np.testing.assert_allclose([lane["loss"] for lane in last], outcome.loss, rtol=1e-5, atol=1e-6)
+
+
+def test_a_module_used_twice_changes_the_return():
+    """Repeats are no empty word: with them the second use counts, without them it does not."""
+    params = np.full((LANES, SEQUENCE.single_action_space["params"].shape[0]), 0.6, np.float32)
+    twice, once = np.tile([0, 0, END, END, END], (LANES, 1)), np.tile([0, END, END, END, END], (LANES, 1))
+    for env, same in ((SEQUENCE, True), (OTHERS["repeats"][0], False)):
+        rewards = [sequence_return(tokens, params, 3, env)[0] for tokens in (twice, once)]
+        assert np.array_equal(*rewards) == same
 
 
 def test_return_is_equation_3():

@@ -89,3 +89,34 @@ def test_an_exhausted_budget_scores_nothing(transition):
         transition.play(transition.scenes.batch([0, 1]), sequences, params)
     assert transition.budget.spent == spent
     assert spent.task_evaluations == 2
+
+
+def test_the_task_and_the_transition_count_once_each_and_in_the_current_budget(transition):
+    scenes, task = transition.scenes.batch([0, 1]), transition.task
+    transition.loss(scenes.images, scenes)
+    assert transition.budget.spent == Spent(2)
+    first, transition.budget = transition.budget, Budget()
+    task.loss(scenes.images, scenes)
+    task.meter().add(scenes.images, scenes)
+    assert (first.task_evaluations, transition.budget.task_evaluations) == (2, 4)
+
+
+@pytest.mark.parametrize("name", ["initial_loss", "initial_loss_map"])
+def test_nobody_scores_their_own_images_as_inputs(name):
+    transition = Setting(image_size=16, num_scenes=6, objective={"fidelity": 1.0}).make_transition()
+    scenes = transition.scenes.batch([4, 1])
+    expected = transition.task.unmetered.loss(scenes.images, scenes)
+    mine = replace(scenes, images=torch.rand_like(scenes.images), targets=torch.rand_like(scenes.images))
+    losses = getattr(transition, name)(mine)
+    torch.testing.assert_close(losses if losses.ndim == 1 else losses.mean(dim=(1, 2)), expected)
+    torch.testing.assert_close(transition.initial_loss(scenes), expected)
+    assert transition.budget.spent == Spent()
+
+
+def test_play_takes_pipelines_or_tokens_of_which_it_drops_the_illegal_steps(transition):
+    scenes, params = transition.scenes.batch([0, 1]), torch.full((2, transition.bank.num_params), 0.4)
+    tokens = torch.tensor([[1, 1, 0], [2, transition.bank.end_token, 0]])
+    admitted = transition.rules.admit(tokens, params)
+    assert torch.equal(transition.play(scenes, tokens, params).images, transition.play(scenes, admitted).images)
+    with pytest.raises(TypeError, match="their params"):
+        transition.play(scenes, tokens)

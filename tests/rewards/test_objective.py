@@ -63,3 +63,23 @@ def test_kept_statistics_follow_inputs_that_are_replaced_in_place():
     made.loss(IMAGES, scenes)
     scenes.images[1] = scenes.images[1].flip(-1) * 0.5
     torch.testing.assert_close(made.loss(IMAGES, scenes), objective(gradient=1.0, anchor=1.0).loss(IMAGES, scenes))
+
+
+def test_drawings_stay_those_of_the_task():
+    class Drawing(Enhancement):
+        def draw_found(self, images):
+            return images + 1
+
+        def draw_truth(self, images, scenes):
+            return images + 2
+
+    made = Objective(Drawing(), {"entropy": 1.0})
+    assert torch.equal(made.draw_found(IMAGES), IMAGES + 1)
+    assert torch.equal(made.draw_truth(IMAGES, BATCH), IMAGES + 2)
+
+
+def test_it_has_maps_and_a_task_alone_has_none():
+    assert objective(entropy=1.0).has_maps
+    assert not Enhancement().has_maps
+    with pytest.raises(UserError, match="'enhancement' has no reward map"):
+        Enhancement().loss_map(IMAGES, BATCH)

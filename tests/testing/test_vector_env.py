@@ -23,7 +23,14 @@ class TestVectorEnvOfOurs:
         check_vector_env(gym.make_vec(env_id, 2, output=output, **options), options={"scene": 3}, steps=12)
 
     @pytest.mark.parametrize(
-        "options", [{"dense": False}, {"order": "typed"}, {"objective": {"gradient": 1, "anchor": 1}}]
+        "options",
+        [
+            {"dense": False},
+            {"order": "typed"},
+            {"repeats": True},
+            {"repeats": True, "order": "typed", "max_length": 13},
+            {"objective": {"gradient": 1, "anchor": 1}},
+        ],
     )
     def test_options_pass(self, options):
         check_vector_env(gym.make_vec("ISP/Stepwise-v0", 2, image_size=16, num_scenes=6, **options), steps=12)
@@ -125,6 +132,12 @@ class WrongSpace(ToyVector):
 class OutsideItsSpace(ToyVector):
     def start(self, i):
         self.state[i] = [1000 + self.rngs[i].random(), 0]
+
+
+class OfAnotherType(ToyVector):
+    def step(self, actions):
+        observation, *rest = super().step(actions)
+        return observation.astype(np.float64), *rest
 
 
 class IntegerRewards(ToyVector):
@@ -254,6 +267,7 @@ BROKEN_ENVS = {
     NoAutoresetMode: "autoreset_mode",
     WrongSpace: "action_space",
     OutsideItsSpace: "observation_space",
+    OfAnotherType: "observation_space",
     IntegerRewards: "int",
     NaNRewards: "finite",
     ColumnRewards: "shape",
