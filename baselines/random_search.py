@@ -89,7 +89,8 @@ def draw(rules: Rules) -> Pipelines:
     It ends early where nothing may follow.
     """
     bank, length = rules.bank, int(torch.randint(rules.max_length + 1, ()))
-    used, tokens = torch.zeros(1, bank.num_modules, dtype=torch.bool), []
+    used = torch.zeros(1, bank.num_modules, dtype=torch.bool)
+    tokens: list[int] = []
     while len(tokens) < length and (allowed := rules.allowed(used)[0, : bank.num_modules]).any():
         tokens.append(int(torch.multinomial(allowed.float(), 1)))
         used[0, tokens[-1]] = True

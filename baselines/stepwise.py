@@ -46,8 +46,8 @@ class StepwisePPO(Agent):
     Args:
         **options: ``num_envs``, sub-environments of the vector environment (16); ``dense``, whether the reward comes
             after every step, one task evaluation each, or at the end; numbers of ``stable_baselines3.PPO``; and
-            ``policy_kwargs`` of its policy, such as ``{"net_arch": [64]}``. A saved policy brings its own along; what is
-            given here must not contradict them.
+            ``policy_kwargs`` of its policy, such as ``{"net_arch": [64]}``. A saved policy brings its own along; what
+            is given here must not contradict them.
 
     Raises:
         UserError: There is no such option.

@@ -79,9 +79,7 @@ class Budget:
         """Raise ``BudgetExhausted`` unless ``images`` more scores are covered; nothing is counted."""
         for budget in self._all():
             if images > budget.remaining:
-                raise BudgetExhausted(
-                    f"{images} task evaluations asked for, {budget.remaining} of {budget.limit} left"
-                )
+                raise BudgetExhausted(f"{images} task evaluations asked for, {budget.remaining} of {budget.limit} left")
 
     def spend(self, images: int, *, gradient: bool = False) -> None:
         """Count ``images`` task evaluations.

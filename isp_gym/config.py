@@ -52,7 +52,9 @@ def refuse_contradictions(saved: Mapping[str, Any], given: Mapping[str, Any], ow
     """
     for key, value in given.items():
         if saved[key] != value:
-            raise UserError(f"{owner}: {key}={value!r} contradicts the saved policy's {key}={saved[key]!r}; leave it out")
+            raise UserError(
+                f"{owner}: {key}={value!r} contradicts the saved policy's {key}={saved[key]!r}; leave it out"
+            )
 
 
 def read_yaml(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:

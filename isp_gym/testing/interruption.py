@@ -65,7 +65,9 @@ class MemoryRecorder:
     def log(self, numbers: dict[str, float]) -> None:
         """See :meth:`isp_gym.benchmark.Training.log`."""
         for name, value in numbers.items():
-            assert isinstance(value, int | float) and math.isfinite(value), f"it logs {name}={value!r}, which is no number"
+            assert isinstance(value, int | float) and math.isfinite(value), (
+                f"it logs {name}={value!r}, which is no number"
+            )
         self.numbers.append(numbers)
 
 

@@ -1,5 +1,6 @@
 """Random search draws what the rules allow, as often as it should, and goes on where it was interrupted."""
 
+import contextlib
 from collections import Counter
 
 import pytest
@@ -47,7 +48,9 @@ class TestDraw:
 class TestOptions:
     @pytest.mark.parametrize("value", [2.9, 0, -1, "many", float("nan"), float("inf"), None])
     def test_no_whole_number(self, value):
-        with pytest.raises(UserError, match=r"^random: scenes_per_candidate must be a whole number from 1 on, not [^\n]*$"):
+        with pytest.raises(
+            UserError, match=r"^random: scenes_per_candidate must be a whole number from 1 on, not [^\n]*$"
+        ):
             load_agent("random", {"scenes_per_candidate": value})
 
     @pytest.mark.parametrize("value", [16, 16.0, "16"])
@@ -65,10 +68,8 @@ def train(seed=0, **recording):
     torch.manual_seed(seed)
     budget = Budget(100)
     recorder, agent = MemoryRecorder(budget, **recording), RandomSearch(4)
-    try:
+    with contextlib.suppress(Interrupted):
         agent.train(Training(Setting(num_scenes=4, image_size=16), 0, budget, recorder))
-    except Interrupted:
-        pass
     return agent, recorder
 
 

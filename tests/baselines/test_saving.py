@@ -60,9 +60,8 @@ def test_options_that_contradict_are_named(tmp_path):
     again = StepwisePPO()
     again.load(tmp_path)
     assert again.options == agent.options
-    with pytest.raises(UserError, match="gamma=0.9 contradicts the saved policy's gamma=1.0"):
+    with pytest.raises(UserError, match=r"gamma=0\.9 contradicts the saved policy's gamma=1\.0"):
         StepwisePPO(gamma=0.9).load(tmp_path)
-
 
 
 def test_the_policy_of_another_agent_is_refused(tmp_path):

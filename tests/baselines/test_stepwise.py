@@ -1,5 +1,6 @@
 """StepwisePPO obeys the rules, counts what it needs, and ends and goes on as a run asks it to."""
 
+import contextlib
 import copy
 import io
 
@@ -28,10 +29,8 @@ def train(setting=PLACES["free"], budget=100, seed=0, **recording):
     torch.manual_seed(seed)
     spent = Budget(budget)
     recorder, agent = MemoryRecorder(spent, **recording), StepwisePPO(**FAST)
-    try:
+    with contextlib.suppress(Interrupted):
         agent.train(Training(setting, 5, spent, recorder))
-    except Interrupted:
-        pass
     return agent, recorder
 
 

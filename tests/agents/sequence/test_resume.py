@@ -1,5 +1,6 @@
 """A training that was interrupted ends with the same numbers, to the bit, as one that was not."""
 
+import contextlib
 import random
 
 import numpy as np
@@ -28,10 +29,8 @@ def train(options, setting=SMALL, budget=48, seed=0, **recording):
     spent = Budget(budget)
     recorder = MemoryRecorder(spent, **recording)
     agent = POSISP(**options)
-    try:
+    with contextlib.suppress(Interrupted):
         agent.train(Training(setting, 7, spent, recorder))
-    except Interrupted:
-        pass
     return agent, recorder
 
 
