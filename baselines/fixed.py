@@ -1,24 +1,38 @@
-"""Agents that learn nothing: the input as it is, and a fixed camera pipeline."""
+"""Agents that learn nothing: the input as it is, a fixed camera pipeline, and two bounds from the data."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import Tensor
 
-from isp_gym.benchmark import Training
+from isp_gym.benchmark import Agent, Training
 
 
-class InputAsIs:
-    """Changes nothing: the empty pipeline."""
+class FixedAgent(Agent):
+    """Base of agents without anything to learn or to save."""
 
     def train(self, training: Training) -> None:
         """Nothing to learn."""
+
+    def state(self) -> dict[str, Any]:
+        """Nothing was learned."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Nothing to take over."""
+
+
+class InputAsIs(FixedAgent):
+    """Changes nothing: the empty pipeline."""
 
     def enhance(self, images: Tensor) -> Tensor:
         """The images themselves."""
         return images
 
 
-class CameraISP:
+class CameraISP(FixedAgent):
     """What a simple camera does: gray-world white balance, exposure to a target mean, sRGB gamma.
 
     It adapts to each image by its statistics alone and is not limited to the ranges of the bank's modules.
@@ -32,9 +46,6 @@ class CameraISP:
             raise ValueError(f"target_mean must lie between 0 and 1, not {target_mean}")
         self.target_mean = float(target_mean)
 
-    def train(self, training: Training) -> None:
-        """Nothing to learn."""
-
     def enhance(self, images: Tensor) -> Tensor:
         """Process linear RGB images, (B, 3, H, W) -> (B, 3, H, W) in [0, 1]."""
         means = images.mean(dim=(2, 3), keepdim=True).clamp_min(1e-6)
@@ -43,16 +54,23 @@ class CameraISP:
         return srgb_gamma(linear)
 
 
-class CameraJPEG:
+class CameraJPEG(FixedAgent):
     """What the camera itself made of each shot: its JPEG, where the data set has it (LOD, LIS)."""
 
-    sees = "camera"
-
-    def train(self, training: Training) -> None:
-        """Nothing to learn."""
+    observes = "camera"
 
     def enhance(self, images: Tensor) -> Tensor:
         """The camera's images themselves."""
+        return images
+
+
+class Original(FixedAgent):
+    """The well-lit photograph itself, where the data has it: the upper bound, no rival."""
+
+    observes = "target"
+
+    def enhance(self, images: Tensor) -> Tensor:
+        """The targets themselves."""
         return images
 
 

@@ -2,68 +2,115 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from isp_gym.benchmark import Training
+from isp_gym.benchmark import Agent, Training
 from isp_gym.errors import UserError
+from isp_gym.pipelines import Pipelines, Rules
 
-_FILE = "pipeline.json"
 
-
-class RandomSearch:
+class RandomSearch(Agent):
     """Draws pipelines uniformly (length, modules, order, parameters) and keeps the one with the highest mean reward.
 
     Args:
         scenes_per_candidate: Each candidate is scored on this many training scenes, the same for all candidates.
+
+    Attributes:
+        best: The best pipeline, a batch of one, on the CPU.
+        best_reward: Its mean reward.
+
+    Raises:
+        UserError: ``scenes_per_candidate`` is no whole number from 1 on.
     """
 
+    exact_resume = True
+
     def __init__(self, scenes_per_candidate: int = 16) -> None:
-        if int(scenes_per_candidate) < 1:
-            raise UserError(f"random search: scenes_per_candidate must be at least 1, not {scenes_per_candidate}")
-        self.scenes_per_candidate = int(scenes_per_candidate)
-        self.sequence: Tensor
-        self.params: Tensor
+        self.scenes_per_candidate = _whole(scenes_per_candidate)
+        self.best: Pipelines
+        self.best_reward = -float("inf")
 
     @torch.no_grad()
     def train(self, training: Training) -> None:
         """Score candidates until the budget is spent."""
-        bank, length = training.bank, training.setting.length
+        rules = training.rules
+        self.best, self.best_reward = _pipeline(rules, [], torch.zeros(0, rules.bank.num_params)), -float("inf")
         scenes = training.scenes.batch(range(min(self.scenes_per_candidate, len(training.scenes))))
-        self.sequence, self.params = torch.full((length,), bank.end_token), bank.neutral.clone()
-        best = -float("inf")
+        learner = Search(self)
+        training.resume(learner)
         while training.remaining >= len(scenes):
-            modules = torch.randperm(bank.num_modules)[: int(torch.randint(length + 1, ()))]
-            sequence = torch.full((length,), bank.end_token)
-            sequence[: len(modules)] = modules
-            params = torch.rand(bank.num_params)
-            sequences = sequence.repeat(len(scenes), 1)
-            outcome = training.transition.play(scenes, sequences, params.repeat(len(scenes), 1))
+            candidate = draw(rules)
+            outcome = training.play(scenes, _repeated(candidate, scenes.images))
             reward = float(outcome.reward.mean())
-            if reward > best:
-                best, self.sequence, self.params = reward, sequence, params
-            training.checkpoint(self)
+            if reward > self.best_reward:
+                self.best, self.best_reward = candidate, reward
+                training.log(reward=reward)
+            training.checkpoint(self, learner)
 
-    def save(self, folder: Path) -> None:
-        """Write the best pipeline to ``folder``."""
-        best = {"sequence": self.sequence.tolist(), "params": self.params.tolist()}
-        (folder / _FILE).write_text(json.dumps(best))
+    def pipelines(self, images: Tensor) -> Pipelines:
+        """The best pipeline for every image."""
+        return _repeated(self.best, images)
 
-    def load(self, folder: Path) -> None:
-        """Read what :meth:`save` wrote.
+    def state(self) -> dict[str, Any]:
+        """The best pipeline and the rules that it obeys."""
+        options = {"scenes_per_candidate": self.scenes_per_candidate}
+        return {**self.best.rules.to_dict(), "best": self.best.record(0), "options": options}
 
-        Raises:
-            UserError: It is missing or damaged.
-        """
-        try:
-            best = json.loads((folder / _FILE).read_text())
-            self.sequence, self.params = torch.tensor(best["sequence"]), torch.tensor(best["params"])
-        except (OSError, ValueError, KeyError) as error:
-            raise UserError(f"'{folder}' holds no pipeline of random search: {error}") from error
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take over what :meth:`state` gave."""
+        self.best = Pipelines.from_records(Rules.from_dict(state), [state["best"]])
+        self.scenes_per_candidate = _whole(state["options"]["scenes_per_candidate"])
 
-    def pipelines(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The best pipeline for every image: (B, L) tokens and (B, P) parameters."""
-        return self.sequence.repeat(len(images), 1), self.params.to(images).repeat(len(images), 1)
+
+class Search:
+    """How far a search has come: the best pipeline; the scenes are always the same."""
+
+    def __init__(self, agent: RandomSearch) -> None:
+        self.agent = agent
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tokens, parameters and reward of the best pipeline."""
+        best = self.agent.best
+        return {"tokens": best.tokens, "params": best.params, "reward": self.agent.best_reward}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state_dict` gave."""
+        self.agent.best = Pipelines(self.agent.best.rules, state["tokens"], state["params"])
+        self.agent.best_reward = state["reward"]
+
+
+def draw(rules: Rules) -> Pipelines:
+    """Draw a pipeline: its length uniformly, each module among those allowed there, each step's parameters in [0, 1].
+
+    It ends early where nothing may follow.
+    """
+    bank, length = rules.bank, int(torch.randint(rules.max_length + 1, ()))
+    used = torch.zeros(1, bank.num_modules, dtype=torch.bool)
+    tokens: list[int] = []
+    while len(tokens) < length and (allowed := rules.allowed(used)[0, : bank.num_modules]).any():
+        tokens.append(int(torch.multinomial(allowed.float(), 1)))
+        used[0, tokens[-1]] = True
+    return _pipeline(rules, tokens, torch.rand(len(tokens), bank.num_params))
+
+
+def _pipeline(rules: Rules, tokens: list[int], params: Tensor) -> Pipelines:
+    return Pipelines(rules, torch.tensor([tokens], dtype=torch.int64).reshape(1, -1), params[None])
+
+
+def _repeated(best: Pipelines, images: Tensor) -> Pipelines:
+    """The same pipeline for each image, on the device of the images."""
+    return best.to(images.device)[torch.zeros(len(images), dtype=torch.int64, device=images.device)]
+
+
+def _whole(value: Any) -> int:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = 0.0
+    if not (number.is_integer() and number >= 1):
+        raise UserError(f"random: scenes_per_candidate must be a whole number from 1 on, not {value!r}")
+    return int(number)

@@ -2,123 +2,209 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
-from pathlib import Path
+import inspect
+from collections.abc import Mapping
 from typing import Any
 
+import gymnasium as gym
+import numpy as np
 import torch
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.policies import MultiInputActorCriticPolicy
+from stable_baselines3.common.preprocessing import preprocess_obs
 from stable_baselines3.common.vec_env import VecNormalize
 from torch import Tensor, nn
 
 from isp_gym.adapters import to_sb3_vecenv
-from isp_gym.benchmark import Training
-from isp_gym.envs.setting import Setting
+from isp_gym.benchmark import Agent, Training
+from isp_gym.config import refuse_contradictions
+from isp_gym.envs.core import image_space
+from isp_gym.envs.pipeline import PipelineState
 from isp_gym.envs.stepwise import run_policy
-from isp_gym.envs.views import StepwiseBox
-from isp_gym.errors import UserError
+from isp_gym.errors import UserError, unknown
+from isp_gym.pipelines import Pipelines, Rules
 
-_MODEL, _SETTING = "stepwise_ppo.zip", "setting.json"
 _NATURE_CNN_SIZE = 36  # the smallest image that three convolutions without padding leave something of
+_OF_PPO = (
+    *("learning_rate", "n_steps", "batch_size", "n_epochs", "gamma", "gae_lambda", "clip_range", "clip_range_vf"),
+    *("normalize_advantage", "ent_coef", "vf_coef", "max_grad_norm", "use_sde", "sde_sample_freq", "target_kl"),
+)
+# The return is a plain sum (Eq. 3), so it is not discounted.
+_DEFAULTS = {"num_envs": 16, "dense": True, "n_steps": 40, "batch_size": 64, "gamma": 1.0, "learning_rate": 1e-3}
+# Images are floats in [0, 1] already. Actions start near the middle of their ranges, not at both ends.
+_POLICY = {"net_arch": {"pi": [64, 64], "vf": [64, 64]}, "normalize_images": False, "log_std_init": -1.0}
+_LOGGED = ("policy_gradient_loss", "value_loss", "entropy_loss", "approx_kl", "clip_fraction", "explained_variance")
 
 
-class StepwisePPO:
+class StepwisePPO(Agent):
     """PPO (Schulman et al. 2017) choosing one module with its parameters at a time.
 
+    A training that was interrupted goes on with the same policy, optimiser, reward scale and random numbers, but begins
+    new episodes on other scenes: it is not the same to the bit (``exact_resume`` is false).
+
     Args:
-        num_envs: Lanes of the vector environment.
-        dense: Pay after every step (one task evaluation each) or only at the end.
-        **ppo: Further arguments of ``stable_baselines3.PPO``.
+        **options: ``num_envs``, sub-environments of the vector environment (16); ``dense``, whether the reward comes
+            after every step, one task evaluation each, or at the end; numbers of ``stable_baselines3.PPO``; and
+            ``policy_kwargs`` of its policy, such as ``{"net_arch": [64]}``. A saved policy brings its own along; what
+            is given here must not contradict them.
+
+    Raises:
+        UserError: There is no such option.
     """
 
-    def __init__(self, num_envs: int = 16, dense: bool = True, **ppo: Any) -> None:
-        self.num_envs = num_envs
-        self.dense = dense
-        # The return is a plain sum (Eq. 3), so it is not discounted.
-        self.options = {"n_steps": 40, "batch_size": 64, "gamma": 1.0, "learning_rate": 1e-3, **ppo}
-        self.model: PPO
+    def __init__(self, **options: Any) -> None:
+        defaults = inspect.signature(PPO).parameters
+        known = {**{key: defaults[key].default for key in _OF_PPO}, **_DEFAULTS, "policy_kwargs": _POLICY}
+        for key in options:
+            if key not in known:
+                raise unknown("stepwise-ppo option", key, known)
+        policy_kwargs = {**_POLICY, **options.get("policy_kwargs", {})}
+        self.options: dict[str, Any] = {**known, **options, "policy_kwargs": policy_kwargs}
+        self._given = frozenset(options)
+        self.rules: Rules
+        self.image_size: int
+        self._networks: nn.ModuleDict
+
+    @property
+    def networks(self) -> nn.ModuleDict:
+        """Feature extractor and actor; the critic is not needed at inference."""
+        return self._networks
 
     def train(self, training: Training) -> None:
         """Learn until the budget is spent.
 
         Raises:
             UserError: The images are too small for Stable-Baselines3's CNN.
+            BudgetExhausted: Steps that cost no evaluation have taken all that are allowed.
         """
-        if training.setting.image_size < _NATURE_CNN_SIZE:
-            raise UserError(
-                f"stepwise-ppo needs image_size={_NATURE_CNN_SIZE} or more, not {training.setting.image_size}"
-            )
-        lanes = training.make_vec("ISP/StepwiseBox-v0", self.num_envs, dense=self.dense)
-        self._see(training.setting)
+        setting, options = training.setting, dict(self.options)
+        if setting.image_size < _NATURE_CNN_SIZE:
+            raise UserError(f"stepwise-ppo needs image_size={_NATURE_CNN_SIZE} or more, not {setting.image_size}")
+        self.rules, self.image_size = training.rules, setting.image_size
+        vector = training.make_vec("ISP/StepwiseBox-v0", options.pop("num_envs"), dense=options.pop("dense"))
         # The penalty for dark images is a thousand times the loss: unscaled, the critic sees nothing else.
-        env = VecNormalize(to_sb3_vecenv(lanes), norm_obs=False, gamma=1.0, clip_reward=5.0)
-        self.model = PPO(
-            "MultiInputPolicy",
-            env,
-            seed=training.seed,
-            device=training.setting.device,
-            # Images are floats in [0, 1] already. Actions start near the middle of their ranges, not at both ends.
-            policy_kwargs={"normalize_images": False, "log_std_init": -1.0},
-            **self.options,
-        )
+        env = VecNormalize(to_sb3_vecenv(vector), norm_obs=False, gamma=1.0, clip_reward=5.0)
+        model = PPO("MultiInputPolicy", env, seed=training.seed, device=setting.device, **options)
+        self._networks = _actor(model.policy)
+        learner = PPOTraining(model, training)
         # Stopping costs no evaluation, so steps do not bound them: the budget itself ends the training.
-        self.model.learn(total_timesteps=2**62, callback=_Checkpoints(self, training))
+        resumed = training.resume(learner)
+        model.learn(2**62, callback=_Checkpoints(self, learner), reset_num_timesteps=not resumed)
 
-    def save(self, folder: Path) -> None:
-        """Write the model and the setting it was trained in to ``folder``."""
-        self.model.save(folder / _MODEL)
-        (folder / _SETTING).write_text(json.dumps(asdict(self.setting), indent=1))
-
-    def load(self, folder: Path) -> None:
-        """Read what :meth:`save` wrote.
-
-        Raises:
-            UserError: A file is missing or damaged.
-        """
-        try:
-            self._see(Setting.of(json.loads((folder / _SETTING).read_text())))
-            self.model = PPO.load(folder / _MODEL, device=self.setting.device)
-        except Exception as error:
-            raise UserError(f"'{folder}' holds no trained stepwise-ppo: {str(error).splitlines()[0]}") from error
-
-    def _see(self, setting: Setting) -> None:
-        self.setting, self.bank, self.max_length = setting, setting.make_bank(), setting.length
-        self.view = StepwiseBox(self.bank, setting, bins=2)  # it has none
-
-    @property
-    def networks(self) -> nn.Module:
-        """Feature extractor, actor and critic."""
-        return self.model.policy
-
-    def pipelines(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Act greedily: (B, L) tokens and (B, P) parameters.
+    def pipelines(self, images: Tensor) -> Pipelines:
+        """Act greedily.
 
         Raises:
             UserError: The images have another size than those of the training.
         """
-        side = self.setting.image_size
+        side = self.image_size
         if images.shape[-2:] != (side, side):
             raise UserError(f"stepwise-ppo was trained on images of {side}x{side}, and its network takes no others")
-        return run_policy(self._act, images, self.bank, self.max_length)
+        return run_policy(self._act, images, self.rules)
 
-    def _act(self, observation: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        arrays = {key: value.cpu().numpy() for key, value in observation.items()}
-        actions, _ = self.model.predict(arrays, deterministic=True)
-        allowed = torch.cat([observation["used"] == 0, torch.ones(len(actions), 1, dtype=torch.bool)], 1)
-        native = self.view.decode(actions, allowed)
-        return native["module"], native["params"]
+    def _act(self, state: PipelineState) -> tuple[Tensor, Tensor]:
+        """The mean action as the ``box`` variant of the environment decodes it: (n,) tokens and (n, P) parameters."""
+        device, bank = next(self.networks.parameters()).device, self.rules.bank
+        observation = {key: value.to(device) for key, value in state.observe().items()}
+        space, floats = _spaces(self.rules, self.image_size)[0], self.options["policy_kwargs"]["normalize_images"]
+        features = self.networks["features"](preprocess_obs(observation, space, floats))
+        mean = self.networks["action"](self.networks["actor"](features)).clamp(-1, 1)
+        preferences, params = mean.split([bank.num_modules + 1, bank.num_params], dim=1)
+        allowed = state.token_mask().to(device)
+        return preferences.masked_fill(~allowed, -torch.inf).argmax(1), (params + 1) / 2
+
+    def state(self) -> dict[str, Any]:
+        """The actor, and all that is needed to build it again."""
+        card = {**self.rules.to_dict(), "image_size": self.image_size, "options": self.options}
+        return {**self.networks.state_dict(), **card}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Build the actor that :meth:`state` was asked of, without environment, data or device.
+
+        Raises:
+            UserError: An option that was given to this agent contradicts the saved ones.
+        """
+        saved = {key: state["options"][key] for key in self.options}
+        refuse_contradictions(saved, {key: self.options[key] for key in self._given}, "stepwise-ppo")
+        self.options, self.rules, self.image_size = saved, Rules.from_dict(state), int(state["image_size"])
+        spaces, kwargs = _spaces(self.rules, self.image_size), saved["policy_kwargs"]
+        policy = MultiInputActorCriticPolicy(*spaces, lambda _: 0.0, use_sde=saved["use_sde"], **kwargs)
+        self._networks = _actor(policy)
+        self._networks.load_state_dict({key: value for key, value in state.items() if isinstance(value, Tensor)})
+
+
+class PPOTraining:
+    """What goes on in a training with PPO besides the agent.
+
+    Args:
+        model: Of Stable-Baselines3, on a ``VecNormalize``.
+        training: Where it learns.
+    """
+
+    def __init__(self, model: PPO, training: Training) -> None:
+        self.model, self.training = model, training
+
+    def state_dict(self) -> dict[str, Any]:
+        """Policy, optimiser, reward scale and steps taken."""
+        scale = self._reward_scale
+        return {
+            "policy": self.model.policy.state_dict(),
+            "optimizer": self.model.policy.optimizer.state_dict(),
+            "reward_scale": [float(scale.mean), float(scale.var), float(scale.count)],
+            "num_timesteps": self.model.num_timesteps,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state_dict` gave, in new episodes on other scenes than at the start."""
+        self.model.policy.load_state_dict(state["policy"])
+        self.model.policy.optimizer.load_state_dict(state["optimizer"])
+        scale = self._reward_scale
+        scale.mean, scale.var, scale.count = (np.float64(number) for number in state["reward_scale"])
+        self.model.num_timesteps = state["num_timesteps"]
+        seed = np.random.SeedSequence([self.training.seed, state["num_timesteps"]]).generate_state(1)[0]
+        self._env.seed(int(seed))
+
+    @property
+    def _env(self) -> VecNormalize:
+        assert isinstance(self.model.env, VecNormalize)
+        return self.model.env
+
+    @property
+    def _reward_scale(self) -> Any:
+        return self._env.ret_rms
 
 
 class _Checkpoints(BaseCallback):
-    def __init__(self, agent: StepwisePPO, training: Training) -> None:
+    def __init__(self, agent: StepwisePPO, learner: PPOTraining) -> None:
         super().__init__()
-        self.agent, self.training = agent, training
+        self.agent, self.learner, self.training = agent, learner, learner.training
 
     def _on_step(self) -> bool:
         # Stop before the step that the budget no longer covers in full.
-        return self.training.remaining >= self.agent.num_envs
+        return self.training.remaining >= self.agent.options["num_envs"]
 
-    def _on_rollout_end(self) -> None:
-        self.training.checkpoint(self.agent)
+    def _on_rollout_start(self) -> None:
+        # Only now has the policy learned from the rollout before.
+        if self.num_timesteps:
+            numbers = {name: self.logger.name_to_value.get(f"train/{name}") for name in _LOGGED}
+            self.training.log(**{name: float(number) for name, number in numbers.items() if number is not None})
+            self.training.checkpoint(self.agent, self.learner)
+
+
+def _actor(policy: MultiInputActorCriticPolicy | Any) -> nn.ModuleDict:
+    """The part of an actor-critic policy that chooses actions."""
+    actor = policy.mlp_extractor.policy_net
+    return nn.ModuleDict({"features": policy.pi_features_extractor, "actor": actor, "action": policy.action_net})
+
+
+def _spaces(rules: Rules, image_size: int) -> tuple[gym.spaces.Dict, gym.spaces.Box]:
+    """Observations and actions of ``ISP/StepwiseBox-v0``."""
+    bank = rules.bank
+    observed = {
+        "image": image_space(image_size),
+        "used": gym.spaces.MultiBinary(bank.num_modules),
+        "step": gym.spaces.Discrete(rules.max_length + 1),
+    }
+    size = bank.num_modules + 1 + bank.num_params
+    return gym.spaces.Dict(observed), gym.spaces.Box(-1.0, 1.0, (size,), np.float32)

@@ -66,7 +66,9 @@ class SequenceTraining:
             rewards = outcome.reward.detach()[trials.of_sample].reshape(-1, group)
             numbers["policy_loss"] = self.sequence_learner.update(sampled, rewards, progress)
         numbers["entropy"] = sampled.entropies.mean()
-        training.log(**{key: float(value.detach()) for key, value in numbers.items()}, unique_rollouts=len(trials.image))
+        training.log(
+            **{key: float(value.detach()) for key, value in numbers.items()}, unique_rollouts=len(trials.image)
+        )
         self.images = settings.images(len(trials.image) / images)
         self.iteration += 1
         return True

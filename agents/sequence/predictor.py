@@ -96,7 +96,7 @@ def order_matrix(sequences: Tensor, num_modules: int) -> Tensor:
         num_modules: K.
 
     Returns:
-        (B, K * K) float32: at (i, i) how often module i is used, and 1 at (i, j) where a use of i comes before one of j.
+        (B, K * K) float32: at (i, i) how often module i is used; 1 at (i, j) where a use of i comes before one of j.
     """
     modules = torch.arange(num_modules, device=sequences.device)
     uses = (sequences[:, :, None] == modules).float()

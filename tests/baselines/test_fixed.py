@@ -1,13 +1,9 @@
 import pytest
 import torch
 
-from baselines.fixed import CameraISP, CameraJPEG, InputAsIs, srgb_gamma
+from baselines.fixed import CameraISP, CameraJPEG, InputAsIs, Original, srgb_gamma
 from isp_gym.benchmark import load_agent
-from isp_gym.benchmark.evaluation import evaluate
-from isp_gym.data import MemoryStore, SceneSet, load_scenes
 from isp_gym.errors import UserError
-from isp_gym.modules import get_bank
-from isp_gym.tasks import get_task
 
 
 class TestCameraISP:
@@ -44,14 +40,15 @@ def test_input_is_returned_as_it_is():
     assert torch.equal(InputAsIs().enhance(images), images)
 
 
-class TestCameraJPEG:
-    def test_shows_what_the_camera_made(self):
-        raw, camera = torch.rand(2, 3, 16, 16), torch.rand(2, 3, 16, 16)
-        scenes = SceneSet(MemoryStore(raw, camera, camera), ["a", "b"], ["p", "p"], "test", "mine")
-        task = get_task("enhancement")
-        assert evaluate(CameraJPEG(), scenes, get_bank("stable"), task).metrics["psnr"] == 100
+@pytest.mark.parametrize(("agent", "observes"), [(CameraJPEG(), "camera"), (Original(), "target")])
+def test_bounds_from_the_data_answer_with_what_they_observe(agent, observes):
+    images = torch.rand(2, 3, 8, 8)
+    assert agent.observes == observes and torch.equal(agent.enhance(images), images)
 
-    def test_data_without_camera_images_is_named(self):
-        scenes = load_scenes(count=2, image_size=16)
-        with pytest.raises(UserError, match="CameraJPEG needs camera JPEGs"):
-            evaluate(CameraJPEG(), scenes, get_bank("stable"), get_task("enhancement"))
+
+@pytest.mark.parametrize("agent", [InputAsIs(), CameraISP(), CameraJPEG(), Original()])
+def test_nothing_is_saved(agent, tmp_path):
+    agent.save(tmp_path)
+    assert (tmp_path / "policy.json").read_text() == "{}"
+    agent.load(tmp_path)
+    assert agent.networks is None

@@ -23,7 +23,7 @@ class TestRandomSearch:
             scenes = training.scenes.batch(range(8))
             assert training.budget.task_evaluations == budget
             training.budget.limit = None
-            rewards.append(float(training.transition.play(scenes, *agent.pipelines(scenes.images)).reward.mean()))
+            rewards.append(float(training.play(scenes, agent.pipelines(scenes.images)).reward.mean()))
         assert rewards == sorted(rewards)
         assert rewards[-1] > 0.05
 
@@ -44,11 +44,10 @@ class TestStepwisePPO:
         agent = StepwisePPO(num_envs=4, n_steps=8, batch_size=16, n_epochs=1)
         agent.train(training)
         images = training.scenes.batch(range(4)).images
-        sequences, params = agent.pipelines(images)
-        assert sequences.shape == (4, 3) and params.shape == (4, training.bank.num_params)
-        again, same = agent.pipelines(images)
-        assert torch.equal(sequences, again) and torch.equal(params, same)
-        for row in sequences.tolist():
+        pipelines, again = agent.pipelines(images), agent.pipelines(images)
+        assert pipelines.tokens.shape == (4, 3) and pipelines.params.shape == (4, 3, training.bank.num_params)
+        assert torch.equal(pipelines.tokens, again.tokens) and torch.equal(pipelines.params, again.params)
+        for row in pipelines.tokens.tolist():
             used = [token for token in row if token != training.bank.end_token]
             assert len(set(used)) == len(used)
 

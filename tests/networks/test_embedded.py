@@ -36,6 +36,13 @@ class TestWeights:
         assert card["test"]["well lit"]["box_map50"] >= 0.8 and card["test"]["well lit"]["mask_map50"] >= 0.7
         assert "isp_gym.networks.train_embedded" in card["command"]
 
+    def test_loading_draws_no_random_numbers_of_a_run(self):
+        torch.manual_seed(0)
+        expected = torch.rand(3)
+        torch.manual_seed(0)
+        EmbeddedNetwork()
+        assert torch.equal(torch.rand(3), expected)
+
     def test_loaded_once(self):
         assert load_network() is load_network("", "cpu")
 

@@ -1,3 +1,4 @@
+import copy
 from itertools import permutations
 
 import pytest
@@ -6,6 +7,7 @@ import torch
 from agents.algorithms import reinforce_loss
 from agents.sequence.gru import GRUPolicy
 from agents.sequence.settings import POLICIES
+from agents.sequence.table import TablePolicy
 
 
 def every_sequence(modules: int, length: int) -> torch.Tensor:
@@ -91,3 +93,75 @@ class TestGRUPolicy:
         sampled = policy.sample(16, 0.2)
         (sampled.log_probs.sum() + sampled.entropies.sum()).backward()
         assert all(p.grad is None or p.grad.isfinite().all() for p in policy.parameters())
+
+
+def write(policy):
+    policy.table[0, 1] = 50.0
+
+
+def replace(policy):
+    policy.table = torch.nn.Parameter(torch.nn.functional.one_hot(torch.tensor([1, 3, 3]), 4) * 50.0)
+
+
+def load(policy):
+    other = TablePolicy(3, 3)
+    other.table[0, 1] = 50.0
+    policy.load_state_dict(other.state_dict())
+
+
+def assign(policy):
+    other = TablePolicy(3, 3)
+    other.table[0, 1] = 50.0
+    policy.load_state_dict(other.state_dict(), assign=True)
+
+
+def flatten(policy):
+    torch.nn.utils.vector_to_parameters(torch.tensor([0, 50.0, *[0] * 10]), policy.parameters())
+
+
+def optimise(foreach):
+    def change(policy):
+        optimizer = torch.optim.Adam(policy.parameters(), 1.0, foreach=foreach)
+        with torch.enable_grad():
+            policy.evaluate(torch.tensor([[1, 3, 3]])).log_probs.sum().neg().backward()
+        optimizer.step()
+
+    return change
+
+
+class TestDecodedOnce:
+    CHANGES = (write, replace, load, assign, flatten, optimise(False), optimise(True))
+
+    @pytest.mark.parametrize("change", CHANGES)
+    def test_again_when_the_parameters_have_changed(self, change):
+        policy = TablePolicy(3, 3)
+        with torch.no_grad():
+            assert policy.greedy()[0] == 0
+            change(policy)
+        assert policy.greedy()[0] == 1
+
+    def test_not_again_when_they_have_not(self, monkeypatch):
+        policy = TablePolicy(3, 3)
+        first = policy.greedy()
+        monkeypatch.setattr(policy, "_decode", None)
+        assert torch.equal(policy.greedy(), first)
+
+    def test_writing_to_it_changes_nothing(self):
+        policy = TablePolicy(3, 3)
+        policy.greedy().fill_(2)
+        assert policy.greedy().tolist() == [0, 1, 2]
+
+    def test_a_copy_decodes_for_itself(self):
+        policy = TablePolicy(3, 3)
+        policy.greedy()
+        copied = copy.deepcopy(policy)
+        with torch.no_grad():
+            write(copied)
+        assert copied.greedy()[0] == 1 and policy.greedy()[0] == 0
+
+    def test_parameters_without_a_version_are_decoded_each_time(self):
+        with torch.inference_mode():
+            policy = TablePolicy(3, 3)
+            policy.greedy()
+            write(policy)
+            assert policy.greedy()[0] == 1

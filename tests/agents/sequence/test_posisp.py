@@ -1,3 +1,6 @@
+import json
+from dataclasses import asdict
+
 import pytest
 import torch
 
@@ -7,6 +10,7 @@ from isp_gym.benchmark import Training
 from isp_gym.budget import Budget
 from isp_gym.envs.setting import Setting
 from isp_gym.errors import UserError
+from isp_gym.modules import get_bank
 from isp_gym.pipelines import Pipelines, Rules
 
 SMALL = Setting(num_scenes=8, image_size=16, modules=("exposure", "gamma", "desaturation"))
@@ -81,3 +85,98 @@ class TestOptions:
         settings = POSISP().settings
         assert settings.temperature(0.0) == pytest.approx(2.5)
         assert settings.temperature(settings.half_life) == pytest.approx((2.5 + 0.2) / 2)
+
+
+PLACES = {
+    "free": SMALL,
+    "typed": Setting(num_scenes=8, image_size=16, order="typed", max_length=4),
+    "repeats": Setting(num_scenes=8, image_size=16, modules=("exposure", "gamma"), max_length=4, repeats=True),
+}
+
+
+class TestRules:
+    @pytest.mark.parametrize("setting", PLACES.values(), ids=PLACES)
+    def test_the_policy_draws_legal_sequences_only(self, setting):
+        agent = POSISP(policy="markov")
+        agent.build(setting.rules)
+        for parameter in agent.policy.parameters():
+            torch.nn.init.normal_(parameter)
+        sequences = agent.policy.sample(200).sequences
+        admitted = setting.rules.admit(sequences, torch.rand(200, setting.rules.bank.num_params))
+        assert torch.equal(admitted.tokens, sequences)
+        twice = any(len(set(row) - {2}) < sum(token != 2 for token in row) for row in sequences.tolist())
+        assert not setting.repeats or twice
+
+    @pytest.mark.parametrize("setting", PLACES.values(), ids=PLACES)
+    def test_trains_and_answers_with_pipelines(self, setting):
+        agent = POSISP(condition=True, width=4)
+        training = Training(setting, 0, Budget(24))
+        agent.train(training)
+        pipelines = agent.pipelines(training.scenes.batch(range(3)).images)
+        assert isinstance(pipelines, Pipelines) and len(pipelines) == 3
+
+
+class TestState:
+    def make(self, **options):
+        agent = POSISP(**options)
+        agent.build(Rules(get_bank("stable"), 4, typed=True, repeats=True))
+        return agent
+
+    def test_the_card_holds_every_resolved_setting(self, tmp_path):
+        agent = self.make(width=8)
+        agent.save(tmp_path)
+        card = json.loads((tmp_path / "policy.json").read_text())
+        assert card.pop("options") == asdict(agent.settings)
+        assert card == {
+            "bank": "stable",
+            "modules": list(get_bank("stable").names),
+            "max_length": 4,
+            "typed": True,
+            "repeats": True,
+        }
+
+    def test_what_is_not_given_comes_from_the_card(self, tmp_path):
+        saved, images = self.make(width=8, linear_input=True, policy="markov"), torch.rand(2, 3, 16, 16)
+        saved.save(tmp_path)
+        again = POSISP()
+        again.load(tmp_path)
+        assert again.settings == saved.settings and again.rules.to_dict() == saved.rules.to_dict()
+        assert torch.equal(again.pipelines(images).params, saved.pipelines(images).params)
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"linear_input": False}, "linear_input=False contradicts the saved policy's linear_input=True"),
+            ({"sequence_lr": 0.5}, "sequence_lr=0.5 contradicts the saved policy's sequence_lr=0.001"),
+        ],
+    )
+    def test_what_contradicts_the_card_is_named(self, tmp_path, options, message):
+        self.make(linear_input=True).save(tmp_path)
+        with pytest.raises(UserError, match=message):
+            POSISP(**options).load(tmp_path)
+
+    def test_the_same_option_as_text_does_not_contradict(self, tmp_path):
+        self.make(width=8).save(tmp_path)
+        POSISP(width="8").load(tmp_path)
+
+    def test_a_card_without_an_option_is_refused(self, tmp_path):
+        self.make().save(tmp_path)
+        card = json.loads((tmp_path / "policy.json").read_text())
+        del card["options"]["width"]
+        (tmp_path / "policy.json").write_text(json.dumps(card))
+        with pytest.raises(UserError, match="holds something else than this POSISP: 'width'"):
+            POSISP().load(tmp_path)
+
+
+class TestDecoding:
+    def test_once_for_all_that_ask(self, monkeypatch):
+        agent, images = POSISP(), torch.rand(2, 3, 16, 16)
+        agent.build(SMALL.rules)
+        calls = []
+        decode = agent.policy._decode
+        monkeypatch.setattr(
+            agent.policy, "_decode", lambda *args, **kw: calls.append(kw.get("greedy", False)) or decode(*args, **kw)
+        )
+        agent.pipelines(images), agent.predict_params(images), agent.enhance(images), agent.diagnostics()
+        assert agent.sequence.dtype == torch.int64
+        assert sum(calls) == 1

@@ -39,6 +39,11 @@ class TestSequence:
         assert matrix[0].tolist() == [[1, 0, 0], [0, 0, 0], [1, 0, 1]]
         assert not matrix[1].any()
 
+    def test_order_matrix_of_modules_used_again(self):
+        matrix = order_matrix(torch.tensor([[1, 0, 1, 3], [1, 1, 0, 3]]), 3).reshape(2, 3, 3)
+        assert matrix[0].tolist() == [[1, 1, 0], [1, 2, 0], [0, 0, 0]]
+        assert matrix[1].tolist() == [[1, 0, 0], [1, 2, 0], [0, 0, 0]]
+
     def test_a_conditioned_predictor_tells_orders_apart(self):
         predictor, images = ParameterPredictor(9, condition_on=3), torch.rand(2, 3, 64, 64)
         sequences = torch.tensor([[0, 1, 3], [1, 0, 3], [0, 1, 3], [3, 3, 3]])

@@ -1,0 +1,73 @@
+"""A training that was interrupted ends with the same numbers, to the bit, as one that was not."""
+
+import contextlib
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from agents import POSISP
+from isp_gym.benchmark import Training
+from isp_gym.budget import Budget
+from isp_gym.envs.setting import Setting
+from isp_gym.testing.interruption import Interrupted, MemoryRecorder
+
+SMALL = Setting(num_scenes=12, image_size=16, modules=("exposure", "gamma", "desaturation"))
+ALGORITHMS = {
+    "reinforce": {},
+    "batch": {"baseline": "batch", "normalise": False},
+    "ppo": {"algorithm": "ppo", "epochs": 2},
+    "grpo": {"algorithm": "grpo", "epochs": 2, "kl": 0.1, "reference_every": 3},
+}
+
+
+def train(options, setting=SMALL, budget=48, seed=0, **recording):
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    spent = Budget(budget)
+    recorder = MemoryRecorder(spent, **recording)
+    agent = POSISP(**options)
+    with contextlib.suppress(Interrupted):
+        agent.train(Training(setting, 7, spent, recorder))
+    return agent, recorder
+
+
+def check_resumes_exactly(options, setting=SMALL):
+    unbroken, whole = train(options, setting)
+    assert whole.checkpoints >= 4
+    _, first = train(options, setting, stop_at=2)
+    _, second = train(options, setting, seed=99, saved=first.saved, stop_at=1)
+    resumed, last = train(options, setting, seed=98, saved=second.saved)
+    expected, found = unbroken.state(), resumed.state()
+    assert all(torch.equal(expected[key], found[key]) for key in expected if isinstance(expected[key], torch.Tensor))
+    assert last.budget.spent == whole.budget.spent
+    assert first.numbers + second.numbers + last.numbers == whole.numbers
+
+
+@pytest.mark.parametrize("update", ["joint", "alternate"])
+@pytest.mark.parametrize("policy", ["gru", "table", "markov"])
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_learners(algorithm, policy, update):
+    check_resumes_exactly({**ALGORITHMS[algorithm], "policy": policy, "update": update, "width": 4})
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        Setting(num_scenes=12, image_size=16, order="typed", max_length=4),
+        Setting(num_scenes=12, image_size=16, modules=("exposure", "gamma"), max_length=3, repeats=True),
+        Setting(num_scenes=6, image_size=32, task="detection", modules=("exposure", "gamma")),
+    ],
+    ids=["typed", "repeats", "detection"],
+)
+def test_problems(setting):
+    check_resumes_exactly({"condition": True, "width": 4}, setting)
+
+
+def test_numbers_are_logged():
+    _, recorder = train({})
+    assert len(recorder.numbers) == recorder.checkpoints
+    names = {"loss", "reward", "policy_loss", "params_loss", "entropy", "unique_rollouts"}
+    assert all(numbers.keys() == names for numbers in recorder.numbers)
