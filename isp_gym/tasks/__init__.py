@@ -7,7 +7,7 @@ from typing import Any
 
 from isp_gym import plugins
 from isp_gym.errors import UserError
-from isp_gym.tasks.base import Meter, Task
+from isp_gym.tasks.base import MeanMeter, Meter, Task
 from isp_gym.tasks.detection import Detection
 from isp_gym.tasks.enhancement import Enhancement
 from isp_gym.tasks.segmentation import Segmentation
@@ -56,4 +56,14 @@ def _find(spec: str) -> tuple[type[Task], str, str]:
     return cls, name, network
 
 
-__all__ = ["TASKS", "Detection", "Enhancement", "Meter", "Segmentation", "Task", "default_data", "get_task"]
+__all__ = [
+    "TASKS",
+    "Detection",
+    "Enhancement",
+    "MeanMeter",
+    "Meter",
+    "Segmentation",
+    "Task",
+    "default_data",
+    "get_task",
+]
