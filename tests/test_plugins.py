@@ -39,6 +39,7 @@ EXAMPLES = {
     "data": ("my_data:Ramps", lambda spec: load_scenes(spec, count=2, image_size=16)),
 }
 CHECKS = {
+    "agents": testing.check_agent,
     "tasks": testing.check_task,
     "networks": testing.check_network,
     "rewards": testing.check_reward,
@@ -106,7 +107,7 @@ class TestDocs:
     def test_the_table_has_every_kind_with_its_check(self, kind):
         (row,) = (line for line in DOCS.splitlines() if f"`isp_gym.{kind}` |" in line)
         check = row.split("|")[-2].strip(" `")
-        assert check in testing.__all__ and (kind == "agents" or getattr(testing, check) is CHECKS[kind])
+        assert check in testing.__all__ and getattr(testing, check) is CHECKS[kind]
 
 
 class TestByName:
@@ -116,7 +117,7 @@ class TestByName:
         spec, load = EXAMPLES[kind]
         assert load(spec)
 
-    @pytest.mark.parametrize("kind", CHECKS)
+    @every_kind
     @pytest.mark.usefixtures("workplace")
     def test_the_example_passes_its_check(self, kind):
         CHECKS[kind](EXAMPLES[kind][0])
@@ -126,7 +127,7 @@ class TestByName:
     def test_it_is_found_by_its_entry_point(self, kind):
         assert EXAMPLES[kind][1]("mine")
 
-    @pytest.mark.parametrize("kind", CHECKS)
+    @every_kind
     @pytest.mark.usefixtures("installed")
     def test_checks_take_entry_points(self, kind):
         CHECKS[kind]("mine")
@@ -152,17 +153,18 @@ class TestByName:
             assert "ZeroDivisionError" in rows[-1]["description"] and set(rows[-1]) == set(rows[0])
 
 
-class TestEnvironments:
-    OPTIONS = {
-        "data": "my_data:Ramps",
-        "task": "my_task:Brightness",
-        "task_options": {"level": 0.25},
-        "modules": ["exposure", "my_module:LIFT"],
-        "objective": {"my_reward:Spread": 1.0, "anchor": 0.5},
-        "num_scenes": 2,
-        "image_size": 16,
-    }
+OPTIONS = {
+    "data": "my_data:Ramps",
+    "task": "my_task:Brightness",
+    "task_options": {"level": 0.25},
+    "modules": ["exposure", "my_module:LIFT"],
+    "objective": {"my_reward:Spread": 1.0, "anchor": 0.5},
+    "num_scenes": 2,
+    "image_size": 16,
+}
 
+
+class TestEnvironments:
     def play(self, options):
         env = gym.make("isp_gym:ISP/Sequence-v0", **options)
         again = gym.make(EnvSpec.from_json(env.spec.to_json()))
@@ -175,11 +177,11 @@ class TestEnvironments:
 
     @pytest.mark.usefixtures("workplace")
     def test_all_kinds_at_once(self):
-        self.play(self.OPTIONS)
+        self.play(OPTIONS)
 
     @pytest.mark.usefixtures("workplace")
     def test_the_task_and_its_options_count(self):
-        options = {key: value for key, value in self.OPTIONS.items() if key != "objective"}
+        options = {key: value for key, value in OPTIONS.items() if key != "objective"}
         scenes = load_scenes("my_data:Ramps", count=1, image_size=16)
         loss = self.play({**options, "num_scenes": 1})
         assert loss == pytest.approx(float((scenes.images.mean() - 0.25).abs()), abs=1e-6)
@@ -208,7 +210,7 @@ class TestEnvironments:
         written = typed(Setting, read_yaml("a.yaml"), "key")
         overrides = [line.replace(": ", "=", 1) for line in lines]
         assert written == typed(Setting, read_yaml("b.yaml", overrides), "key")
-        assert written.modules == self.OPTIONS["modules"] and written.objective == self.OPTIONS["objective"]
+        assert written.modules == OPTIONS["modules"] and written.objective == OPTIONS["objective"]
         Setting.of({key: getattr(written, key) for key in ("data", "task", "modules", "objective")})
 
 
