@@ -83,7 +83,18 @@ def _try(folder: Path, arguments: argparse.Namespace) -> list[str]:
 
 
 def _command(config: Path, out: Path, jobs: int) -> list[str]:
-    return [sys.executable, "-m", "isp_gym.cli", "compare", "--config", str(config), "--out", str(out), "--jobs", str(jobs)]
+    return [
+        sys.executable,
+        "-m",
+        "isp_gym.cli",
+        "compare",
+        "--config",
+        str(config),
+        "--out",
+        str(out),
+        "--jobs",
+        str(jobs),
+    ]
 
 
 def _kill(process: subprocess.Popen) -> None:

@@ -252,5 +252,6 @@ def _fail(message: str, code: int) -> int:
     print(f"isp-gym: {message}", file=sys.stderr)
     return code
 
+
 if __name__ == "__main__":
     main()

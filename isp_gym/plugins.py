@@ -20,11 +20,9 @@ from contextlib import contextmanager
 from functools import lru_cache
 from importlib.metadata import EntryPoint, distributions
 from importlib.util import find_spec
-from typing import Any, TypeVar
+from typing import Any
 
 from isp_gym.errors import UserError, unknown
-
-T = TypeVar("T")
 
 KINDS = ("agents", "tasks", "networks", "rewards", "modules", "banks", "data")
 _OURS = "isp-gym"
@@ -95,8 +93,8 @@ def find(kind: str, spec: str, ours: Mapping[str, Any] | None = None, listed: It
 
 
 def find_instance(
-    kind: str, spec: str, base: type[T], ours: Mapping[str, T] | None = None, listed: Iterable[str] | None = None
-) -> T:
+    kind: str, spec: str, base: type, ours: Mapping[str, Any] | None = None, listed: Iterable[str] | None = None
+) -> Any:
     """Find a plug-in that is an instance of ``base``, or a subclass of it, which is made without arguments.
 
     Args and errors as for :func:`find`; further:
@@ -152,9 +150,8 @@ def _load(kind: str, points: tuple[EntryPoint, ...]) -> Any:
     owners = [_distribution(each) for each in points]
     if owners[0] != _OURS:
         if len(points) > 1:
-            raise UserError(
-                f"packages {' and '.join(owners)} each have a {_singular(kind)} '{name}'; name {point.value}"
-            )
+            values = " or ".join(each.value for each in points)
+            raise UserError(f"{' and '.join(owners)} each have a {_singular(kind)} '{name}'; write {values}")
         require_trust(name, f"the {_singular(kind)} '{name}' of the package '{owners[0]}'")
     return _import(kind, name, point.value)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 from isp_gym import plugins
 from isp_gym.errors import UserError
@@ -20,19 +22,25 @@ def load_network(spec: str = "", device: str = "cpu") -> Network:
         device: Torch device.
 
     Raises:
-        UserError: There is no such network, it is damaged, or what reads it is not installed; or it is code that is not
-            trusted here, unless this process has loaded it already.
+        UserError: There is no such network, it is damaged, what reads it is not installed, or it is code that is not
+            trusted here (a pickled file that was trusted before in this process is not read again).
     """
-    return _load(str(spec), str(device))
+    spec, device = str(spec), str(device)
+    if spec in plugins.plugin_names("networks") or plugins.is_class_name(spec):
+        return _make(spec, plugins.find("networks", spec), device)
+    return _load(spec, device)
+
+
+@lru_cache(maxsize=4)
+def _make(spec: str, factory: Callable[..., Any], device: str) -> Network:
+    network = plugins.make("networks", spec, factory, device=device)
+    if not isinstance(network, Network):
+        raise UserError(f"network '{spec}' makes a {type(network).__name__}, and no isp_gym.networks.Network")
+    return network
 
 
 @lru_cache(maxsize=4)
 def _load(spec: str, device: str) -> Network:
-    if spec in plugins.plugin_names("networks") or plugins.is_class_name(spec):
-        network = plugins.make("networks", spec, plugins.find("networks", spec), device=device)
-        if not isinstance(network, Network):
-            raise UserError(f"network '{spec}' makes a {type(network).__name__}, and no isp_gym.networks.Network")
-        return network
     # Imported here, since each has dependencies of its own.
     if not spec:
         from isp_gym.networks.embedded import EmbeddedNetwork

@@ -7,7 +7,7 @@ from typing import Any
 
 from isp_gym import plugins
 from isp_gym.errors import UserError
-from isp_gym.tasks.base import Meter, Task
+from isp_gym.tasks.base import MeanMeter, Meter, Task
 from isp_gym.tasks.detection import Detection
 from isp_gym.tasks.enhancement import Enhancement
 from isp_gym.tasks.metered import MeteredTask
@@ -61,6 +61,7 @@ __all__ = [
     "TASKS",
     "Detection",
     "Enhancement",
+    "MeanMeter",
     "Meter",
     "MeteredTask",
     "Segmentation",

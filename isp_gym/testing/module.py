@@ -1,4 +1,4 @@
-"""What every ISP module must do."""
+"""What every ISP module must do, and every bank."""
 
 from __future__ import annotations
 
@@ -7,21 +7,26 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from isp_gym import plugins
+from isp_gym.modules import Bank, get_bank
 from isp_gym.modules.base import Module
 
 _DOMAINS = ("any", "linear", "display")
 
 
-def check_module(module: Module, *, gradient: bool = True) -> None:
+def check_module(module: Module | str, *, gradient: bool = True) -> None:
     """Check a module: units, shapes and types, each image by itself, nothing changed, finite, as declared, gradients.
 
     Args:
-        module: The module.
+        module: The module; or its plug-in name, an entry point or ``package.module:Name``.
         gradient: Also compare the gradients with finite differences in float64.
 
     Raises:
         AssertionError: A check has failed; the message says which.
     """
+    if isinstance(module, str):
+        module = plugins.find_instance("modules", module, Module)
+    assert isinstance(module, Module), f"a module is a Module, not a {type(module).__name__}"
     _check_declarations(module)
     _check_units(module)
     _check_shapes(module)
@@ -29,6 +34,26 @@ def check_module(module: Module, *, gradient: bool = True) -> None:
     _check_values(module)
     if gradient:
         _check_gradients(module)
+
+
+def check_bank(bank: Bank | str, *, gradient: bool = True) -> None:
+    """Check a bank: each of its modules, and that its name and its modules' names make it again.
+
+    Args:
+        bank: The bank, as made by ``get_bank``; or its name.
+        gradient: Also compare the gradients with finite differences in float64.
+
+    Raises:
+        AssertionError: A check has failed; the message says which.
+    """
+    made = get_bank(bank) if isinstance(bank, str) else bank
+    for module in made.modules:
+        try:
+            check_module(module, gradient=gradient)
+        except AssertionError as error:
+            raise AssertionError(f"module '{module.name}': {error}") from error
+    again = get_bank(made.name, made.specs)
+    assert again.modules == made.modules, f"get_bank('{made.name}', {made.specs}) makes another bank"
 
 
 def _inputs(module: Module, batch: int, height: int, width: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -47,6 +72,8 @@ def _check_declarations(module: Module) -> None:
     assert module.parameters, "a module needs a parameter, or there is nothing to learn"
     assert module.needs in _DOMAINS, f"needs must be one of {_DOMAINS}, not {module.needs!r}"
     assert module.gives in _DOMAINS, f"gives must be one of {_DOMAINS}, not {module.gives!r}"
+    whole = isinstance(module.version, int) and not isinstance(module.version, bool) and module.version >= 1
+    assert whole, f"version must be a whole number from 1 on, not {module.version!r}"
     assert module.formula, "formula is missing"
     assert module.reference, "reference is missing"
     for parameter in module.parameters:

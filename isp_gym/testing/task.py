@@ -6,19 +6,21 @@ import torch
 from torch import Tensor
 
 from isp_gym.data import SceneBatch, SceneSet, load_scenes
-from isp_gym.tasks import Task
+from isp_gym.tasks import Task, get_task
 
 
-def check_task(task: Task, scenes: SceneSet | None = None) -> None:
+def check_task(task: Task | str, scenes: SceneSet | None = None) -> None:
     """Check a task: shapes and types, each image by itself, nothing changed, deterministic, clipped, differentiable.
 
     Args:
-        task: The task.
+        task: The task; or its name as for :func:`isp_gym.tasks.get_task`.
         scenes: Scenes that it can judge, at least two; by default those of its ``default_data``, 32x32.
 
     Raises:
         AssertionError: A check has failed; the message says which.
     """
+    task = get_task(task) if isinstance(task, str) else task
+    assert isinstance(task, Task), f"a task is a Task, not a {type(task).__name__}"
     shown = load_scenes(task.default_data, count=4, image_size=32) if scenes is None else scenes
     count = min(4, len(shown))
     batch = shown.batch(range(count))

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import runpy
 import sys
@@ -39,6 +40,16 @@ def folder(tmp_path):
 
 def edit(path, **changes):
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+class Evil:
+    """Its pickle makes a folder when it is read."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
 
 
 def refused(spec):
@@ -101,6 +112,15 @@ class TestWeights:
     def test_missing(self, folder):
         (folder / "model.safetensors").unlink()
         assert refused(folder).startswith(f"cannot read the weights of network '{folder}': ")
+
+    def test_pickled_weights_are_tensors_only(self, folder):
+        model = transformers.YolosForObjectDetection.from_pretrained(folder)
+        (folder / "model.safetensors").unlink()
+        torch.save(model.state_dict(), folder / "pytorch_model.bin")
+        assert HuggingFaceNetwork(str(folder)).classes
+        torch.save({"weight": Evil(folder / "evil")}, folder / "pytorch_model.bin")
+        assert refused(folder).startswith(f"cannot read the weights of network '{folder}': ")
+        assert not (folder / "evil").exists()
 
     @pytest.mark.parametrize(
         "damage", [lambda content: content[:100], lambda content: b"", lambda content: content[9:]]

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import isp_gym  # noqa: F401 (registers the environments)
-from isp_gym.modules import BANKS
+from isp_gym.modules import BANKS, Bank, get_bank
 from isp_gym.modules.base import Module, Parameter
-from isp_gym.testing import check_module
+from isp_gym.testing import check_bank, check_module
 
 
 def module(apply, **changes):
@@ -85,6 +85,8 @@ BROKEN_MODULES = {
     "first scale for all, linear": (mixed(FirstScaleForAll, MIXED[::-1]), "'gain' at its low"),
     "wrong scale under a finish": (mixed(FirstScaleForAll, finish=torch.square), "'offset' at its low"),
     "swapped ends": (mixed(SwappedEnds), "'gain' at its low: physical gives 4, not 0.25"),
+    "no version": (module(gain, version=0), "version"),
+    "not a whole version": (module(gain, version=1.5), "version"),
     "neutral outside": (module(gain, parameters=(Parameter("g", "", 0.5, 2, neutral=3),)), "neutral"),
 }
 
@@ -104,3 +106,22 @@ class TestModule:
         broken, message = BROKEN_MODULES[kind]
         with pytest.raises(AssertionError, match=message):
             check_module(broken)
+
+    def test_something_else(self):
+        with pytest.raises(AssertionError, match="not a function"):
+            check_module(gain)
+
+
+class TestBank:
+    def test_ours_pass(self):
+        check_bank(get_bank("stable", ["exposure", "tone"]))
+        check_bank("reference", gradient=False)
+
+    def test_a_broken_module_is_named(self):
+        broken, message = BROKEN_MODULES["no version"]
+        with pytest.raises(AssertionError, match=f"module 'gain': {message}"):
+            check_bank(Bank("stable", [module(gain, name="sound"), broken]))
+
+    def test_a_bank_that_its_name_does_not_make(self):
+        with pytest.raises(AssertionError, match="makes another bank"):
+            check_bank(Bank("stable", get_bank("reference", ["gamma"]).modules))

@@ -88,6 +88,13 @@ class TestTask:
     def test_enhancement_passes(self):
         check_task(Enhancement())
 
+    def test_a_name_will_do(self):
+        check_task("enhancement")
+
+    def test_something_else(self):
+        with pytest.raises(AssertionError, match="is a Task, not"):
+            check_task(Enhancement)
+
     @pytest.mark.parametrize("broken", BROKEN_TASKS, ids=lambda cls: cls.__name__)
     def test_it_is_caught(self, broken):
         with pytest.raises(AssertionError, match=BROKEN_TASKS[broken]):
