@@ -26,7 +26,7 @@ from isp_gym.benchmark.replay_oracle import is_oracle, replay_oracle
 from isp_gym.benchmark.results import SCHEMA
 from isp_gym.benchmark.table import rich_table, summarise
 from isp_gym.benchmark.workers import Interrupted, interrupts
-from isp_gym.data import data_card, source_table
+from isp_gym.data import SPLITS, data_card, source_table
 from isp_gym.envs import environment_table
 from isp_gym.errors import UserError
 from isp_gym.modules import get_bank
@@ -68,8 +68,8 @@ def compare(
     results = run_comparison(settings, out, jobs, console, resume)
     for name, problem in CompareConfig.of(results["config"]).problems.items():
         lines = summarise([row for row in results["rows"] if row["problem"] == name])
-        counts = f"{problem.scenes.train} training, {problem.scenes.validation} validation, {problem.scenes.test} test scenes"
-        console.print(rich_table(lines, f"{problem.env.task} on {problem.env.data} ({counts})"))
+        there = ", ".join(f"{getattr(problem.scenes, split)} {split}" for split in SPLITS)
+        console.print(rich_table(lines, f"{problem.env.task} on {problem.env.data} ({there} scenes)"))
     console.print(f"report: {out / 'report.html'}", highlight=False, soft_wrap=True, markup=False)
     if as_json:
         print(json.dumps(results))

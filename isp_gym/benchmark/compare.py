@@ -39,9 +39,9 @@ def compare(
 ) -> dict[str, Any]:
     """Run every agent with every seed on every problem, evaluate on the test scenes, and write the results.
 
-    Everything is written to ``OUT.partial`` and moved to ``OUT`` when it is complete; an earlier comparison in ``OUT`` is
-    kept as ``OUT.1``, ``OUT.2``, ... What an interrupted comparison has left in ``OUT.partial`` is gone on from: finished
-    runs of the same configuration, data and package version are taken as they are, unfinished ones go on from their
+    Everything is written to ``OUT.partial`` and moved to ``OUT`` when it is complete; an earlier comparison in ``OUT``
+    is kept as ``OUT.1``, ``OUT.2``, ... What an interrupted comparison has left in ``OUT.partial`` is gone on from:
+    finished runs of the same configuration, data and package version are taken as they are, unfinished ones go on from their
     last checkpoint, and others are moved to ``OUT.partial/set-aside``.
 
     Args:

@@ -25,7 +25,8 @@ class SceneCounts:
     """How many scenes each split has.
 
     Attributes:
-        train: Their number; a number that the user gives must be there. Without one all there are, up to 128, are taken.
+        train: Their number; a number that the user gives must be there. Without one all there are, up to 128, are
+            taken.
         validation: Likewise, up to 16.
         test: Likewise, up to 16.
         exact: Whether fewer scenes than asked for are an error; otherwise what there is is taken.
@@ -46,7 +47,8 @@ class OracleSettings:
         scenes: Training scenes that each sequence is evaluated on.
         steps: Steps of Adam on the parameters of each scene in a round.
         lr: Its learning rate, on parameters before tanh.
-        rounds: How often every sequence is evaluated; from the second round on it also starts from the leaders' parameters.
+        rounds: How often every sequence is evaluated; from the second round on it also starts from the leaders'
+            parameters.
         leaders: How many of the best sequences those are; they get one more round of four times the steps.
     """
 

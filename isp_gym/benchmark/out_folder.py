@@ -1,7 +1,7 @@
 """The folder of a comparison: written beside its place, held by one process, and moved there when it is complete.
 
-While it is written it is called ``OUT.partial``; what is in it is gone on from. Only folders that carry the mark are ever
-moved, and nothing but runs of ours inside them is ever removed.
+While it is written it is called ``OUT.partial``; what is in it is gone on from. Only folders that carry the mark are
+ever moved, and nothing but runs of ours inside them is ever removed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """``isp-gym replay``: compute recorded results again, scene by scene, and say what differs.
 
-Of a row three things can be computed again: its pipelines applied to its scenes; its saved policy, asked again; and what
-row, curve and run log say of each other. Whatever is at hand is compared; a row of which nothing could be computed again
-counts as not replayed.
+Of a row three things can be computed again: its pipelines applied to its scenes; its saved policy, asked again; and
+what row, curve and run log say of each other. Whatever is at hand is compared; a row of which nothing could be computed
+again counts as not replayed.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -228,7 +229,7 @@ def _pipeline_faults(pipelines: Pipelines, recorded: Sequence[dict[str, Any]]) -
         if list(pipelines.names(i)) != scene.get("sequence"):
             found.append(f"{scene['scene']}: its sequence is {' > '.join(pipelines.names(i))}")
             continue
-        pairs = zip(sum(pipelines.steps(i), []), sum(scene["params"], []), strict=True)
+        pairs = zip(chain(*pipelines.steps(i)), chain(*scene["params"]), strict=True)
         if any(abs(now - then) > tolerance("params") for now, then in pairs):
             found.append(f"{scene['scene']}: its parameters are others")
     return found

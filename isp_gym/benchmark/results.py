@@ -1,7 +1,7 @@
 """``results.json``: what it holds, and reading it without believing it.
 
-Its JSON schema is published beside this file, ``results.schema.json``. Everything in a row is equal to the bit from run to
-run on one machine, but for what stands under ``cost`` (and ``seconds``, which repeats ``cost.seconds``).
+Its JSON schema is published beside this file, ``results.schema.json``. Everything in a row is equal to the bit from run
+to run on one machine, but for what stands under ``cost`` (and ``seconds``, which repeats ``cost.seconds``).
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,10 +86,14 @@ def _chosen(context: Run, agent: Agent) -> Agent:
     folder = context.folder / POLICY
     if context.curve.points:
         best = context.curve.saved(context.curve.best()["task_evaluations"])
-        write_folder(folder, lambda partial: shutil.copytree(best, partial, dirs_exist_ok=True) and None)
+        write_folder(folder, partial(_copy, best))
     else:
         write_folder(folder, agent.save)
     return context.plan.load_agent(folder)
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copytree(source, target, dirs_exist_ok=True)
 
 
 def _tested(context: Run, agent: Agent) -> tuple[Evaluation, SceneSet]:

@@ -110,7 +110,7 @@ class Training:
         return self.transition.play(scenes, pipelines)
 
     def scenes_at(self, sub_environments: Tensor | int, episodes: Tensor | int) -> Tensor:
-        """Which scenes an environment seeded with ``seed`` shows: a pure function, so that a training can go on anywhere.
+        """Say which scenes an environment seeded with ``seed`` shows: a pure function, so that a training can go on.
 
         Args:
             sub_environments: Their numbers, (n,) or one, from 0 on.
