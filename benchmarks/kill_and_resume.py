@@ -2,8 +2,8 @@
 
     python benchmarks/kill_and_resume.py --kills 20
 
-It is the parent that is killed; its workers must end themselves. In the end no finished run may have been run twice, and the
-rows of agents that go on to the bit must equal those of the unbroken comparison, but for what depends on the moment.
+It is the parent that is killed; its workers must end themselves. In the end no finished run may have been run twice,
+and the rows of agents that go on to the bit must equal those of the unbroken one, but for what depends on the moment.
 """
 
 from __future__ import annotations

@@ -41,8 +41,8 @@ def compare(
 
     Everything is written to ``OUT.partial`` and moved to ``OUT`` when it is complete; an earlier comparison in ``OUT``
     is kept as ``OUT.1``, ``OUT.2``, ... What an interrupted comparison has left in ``OUT.partial`` is gone on from:
-    finished runs of the same configuration, data and package version are taken as they are, unfinished ones go on from their
-    last checkpoint, and others are moved to ``OUT.partial/set-aside``.
+    finished runs of the same configuration, data and package version are taken as they are, unfinished ones go on from
+    their last checkpoint, and others are moved to ``OUT.partial/set-aside``.
 
     Args:
         config: A checked config.

@@ -24,8 +24,8 @@ def made_with(bank: Bank, checksums: dict[str, str] | None) -> dict[str, Any]:
         checksums: Of the data of each split.
 
     Returns:
-        ``isp_gym`` and ``torch`` versions, ``commit`` (``None`` outside a checkout of ISP Gym), ``bank`` with version and
-        some outputs of each module (see :mod:`isp_gym.modules.fingerprint`), and ``data``.
+        ``isp_gym`` and ``torch`` versions, ``commit`` (``None`` outside a checkout of ISP Gym), ``bank`` with version
+        and some outputs of each module (see :mod:`isp_gym.modules.fingerprint`), and ``data``.
     """
     return {
         "isp_gym": isp_gym.__version__,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import io
 import math
-import random
 from typing import Any
 
-import numpy as np
 import torch
 
+from isp_gym.benchmark.random_state import random_state, set_random_state
 from isp_gym.benchmark.training import Learner
 from isp_gym.budget import Budget
 
@@ -47,7 +46,7 @@ class MemoryRecorder:
             return
         assert learner is not None, "it hands no learner to training.checkpoint, so that nothing can go on from there"
         file = io.BytesIO()
-        torch.save({"learner": learner.state_dict(), "budget": self.budget.state(), "random": _random_state()}, file)
+        torch.save({"learner": learner.state_dict(), "budget": self.budget.state(), "random": random_state()}, file)
         self.saved = file.getvalue()
         raise Interrupted
 
@@ -59,7 +58,7 @@ class MemoryRecorder:
         state = torch.load(io.BytesIO(self.saved), weights_only=True, map_location="cpu")
         learner.load_state_dict(state["learner"])
         self.budget.restore(state["budget"])
-        _set_random_state(state["random"])
+        set_random_state(state["random"])
         return True
 
     def log(self, numbers: dict[str, float]) -> None:
@@ -69,24 +68,3 @@ class MemoryRecorder:
                 f"it logs {name}={value!r}, which is no number"
             )
         self.numbers.append(numbers)
-
-
-def _random_state() -> dict[str, Any]:
-    kind, keys, *rest = np.random.get_state()
-    version, words, second = random.getstate()
-    return {
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "numpy": [str(kind), np.asarray(keys).tolist(), *rest],
-        "python": [version, list(words), second],
-    }
-
-
-def _set_random_state(state: dict[str, Any]) -> None:
-    torch.set_rng_state(state["torch"])
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all(state["cuda"])
-    kind, keys, *rest = state["numpy"]
-    np.random.set_state((kind, np.array(keys, np.uint32), *rest))
-    version, words, second = state["python"]
-    random.setstate((version, tuple(words), second))
