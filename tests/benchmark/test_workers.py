@@ -8,13 +8,14 @@ import time
 import pytest
 
 from isp_gym.benchmark import workers
+from isp_gym.benchmark.plan import read_card
 from isp_gym.benchmark.results import finished_row
 from isp_gym.benchmark.workers import Interrupted, interrupts, run_all
 
 AGENTS = """
 import os, signal, sys, time
 import torch
-from isp_gym.benchmark import Agent
+from isp_gym.benchmark import Agent, workers
 from isp_gym.errors import UserError
 
 class Base:
@@ -32,7 +33,9 @@ class Killed(Base):
     def train(self, training): os.kill(os.getpid(), signal.SIGKILL)
 
 class Sleeps(Base):
-    def __init__(self, deaf=False): self.deaf = deaf
+    def __init__(self, deaf=False):
+        self.deaf = deaf
+        workers._STUCK = 0.5
     def train(self, training):
         while True:
             try:
@@ -92,13 +95,7 @@ def work(tmp_path, monkeypatch, plan_of):
 
 
 def row_of(folder):
-    return finished_row(folder_digest(folder), folder / "row.json")
-
-
-def folder_digest(folder):
-    from isp_gym.benchmark.plan import read_card
-
-    return read_card(folder, ["digest"])["digest"]
+    return finished_row(read_card(folder, ["digest"])["digest"], folder / "row.json")
 
 
 def is_there(pid):
@@ -129,8 +126,8 @@ class TestTimeout:
         row = row_of(tmp_path / "runs" / "Sleeps")
         assert (row["ended"], row["task_evaluations"]) == ("run_timeout", 0) and row["metrics"]
 
-    def test_one_that_does_not_heed_it_is_ended_with_its_process(self, work, monkeypatch):
-        (said,) = work("Sleeps", run_timeout=0.5, options={"deaf": True, "stuck": 0.5}).values()
+    def test_one_that_does_not_heed_it_is_ended_with_its_process(self, work):
+        (said,) = work("Sleeps", run_timeout=0.5, options={"deaf": True}).values()
         assert "was killed (exit code 70)" in said[1]
 
     def test_the_time_that_the_benchmark_itself_takes_does_not_count(self, work, tmp_path):
