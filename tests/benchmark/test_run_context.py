@@ -45,7 +45,9 @@ def vector_env(training):
 
 # --- routes to a score; each scores two images ------------------------------------------------------------------------
 def score_play(training):
-    pipelines = training.rules.admit(torch.zeros(2, 1, dtype=torch.int64), torch.full((2, training.bank.num_params), 0.4))
+    pipelines = training.rules.admit(
+        torch.zeros(2, 1, dtype=torch.int64), torch.full((2, training.bank.num_params), 0.4)
+    )
     training.play(training.scenes.batch([0, 1]), pipelines)
 
 
@@ -339,4 +341,3 @@ def test_every_seed_of_64_bits_runs_and_repeats(plan_of, run_of, seed):
     assert drawn == first
     run_of(*does(draw), seed - 1)
     assert drawn[0] != first[0] and drawn[1] != first[1]
-
