@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -234,9 +235,8 @@ class Sleeper:
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL], ids=lambda end: end.name)
 def test_however_it_ends_it_leaves_no_process(tmp_path, end):
     (tmp_path / "sleeper.py").write_text(SLEEPER)
-    (tmp_path / "c.yaml").write_text(
-        "{image_size: 16, scenes: {train: 2, validation: 1, test: 1}, seeds: [0, 1], agents: {x: {agent: 'sleeper:Sleeper'}}}"
-    )
+    scenes = "image_size: 16\nscenes: {train: 2, validation: 1, test: 1}\nseeds: [0, 1]\n"
+    (tmp_path / "c.yaml").write_text(scenes + "agents: {x: {agent: 'sleeper:Sleeper'}}")
     mark = f"isp-gym-test-{os.getpid()}-{end}"
     command = [sys.executable, "-m", "isp_gym.cli", "compare", "--config", "c.yaml", "--out", "x", "--jobs", "2"]
     # Children inherit the environment, and so can be told from all other processes.
@@ -271,7 +271,7 @@ def _marked(mark):
     found = []
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
-            environment = open(f"/proc/{name}/environ", "rb").read()
+            environment = Path(f"/proc/{name}/environ").read_bytes()
         except OSError:
             continue
         if f"MARK={mark}".encode() in environment.split(b"\0"):

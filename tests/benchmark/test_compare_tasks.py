@@ -1,36 +1,30 @@
 """A small comparison before the embedded segmenter: metrics, pictures, report and replay."""
 
 import json
-from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
-from rich.console import Console
 
-from isp_gym.benchmark.compare import compare
-from isp_gym.benchmark.config import CompareConfig, SceneCounts
-from isp_gym.benchmark.replay import replay_file
-from isp_gym.benchmark.run import run
+from isp_gym.benchmark.replay import replay_results
 from isp_gym.errors import UserError
 
-SMALL = CompareConfig(
-    task="segmentation",
-    scenes=SceneCounts(train=4, validation=2, test=3),
-    image_size=64,
-    budget=8,
-    seeds=[0],
-    curve_points=1,
-    pictures=2,
-    agents={"camera": {}, "random": {"scenes_per_candidate": 4}},
-)
+KEYS = {"task": "segmentation", "modules": None, "image_size": 64, "budget": 8, "curve_points": 1, "pictures": 2}
+
+
 METRICS = [f"{kind}_{name}" for kind in ("box", "mask") for name in ("map", "map50", "map75")]
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def config(tiny):
+    return tiny({"camera": {}, "random": {"scenes_per_candidate": 4}}, **KEYS)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, config, quietly):
+    """A comparison by another task, in place of the one that the other files look at."""
     out = tmp_path_factory.mktemp("segmentation") / "run"
-    return compare(SMALL, out, jobs=1, console=Console(quiet=True)), out
+    return quietly(config, out), out
 
 
 def no_nan(constant):
@@ -47,13 +41,12 @@ class TestResults:
         for row in results["rows"]:
             assert (row["task"], row["data"]) == ("segmentation", "synthetic")
             assert list(row["metrics"]) == METRICS and row["metrics"]["box_map50"] > 0
-            assert list(row["scenes"][0])[1:7] == METRICS
+            assert list(row["scenes"][0])[2:8] == METRICS
 
     def test_replay(self, finished):
-        (row,) = replay_file(finished[1] / "results.json")
-        assert row["metric"] == "mask_map" and row["difference"] < 1e-6
-        recorded = finished[0]["rows"][1]["metrics"]["mask_map"]
-        assert row["recorded"] == pytest.approx(recorded, abs=1e-6)
+        replayed = replay_results(finished[1] / "results.json")
+        assert [one.checked for one in replayed] == [["policy", "log"], ["pipelines", "policy", "log"]]
+        assert not any(one.faults for one in replayed)
 
 
 class TestReport:
@@ -71,9 +64,9 @@ class TestReport:
         assert page.count('<figure class="large">') == 2 * 4  # input, two agents and target of two scenes
         assert "what the task's frozen network finds" in page
 
-    def test_the_input_says_what_is_to_be_found(self, finished):
-        out, scenes = finished[1], SMALL.setting("test").load_scenes()
-        picture = cv2.imread(str(out / "scenes/test-0-input.png"))[:, :, ::-1]
+    def test_the_input_says_what_is_to_be_found(self, finished, config):
+        out, scenes = finished[1], config.problems["segmentation"].setting("test").load_scenes()
+        picture = cv2.imread(str(out / "scenes/segmentation-test-0-input.png"))[:, :, ::-1]
         plain = (scenes[0].image * 8).clamp(0, 1).mul(255).round().byte().permute(1, 2, 0).numpy()
         drawn = (picture[::4, ::4] != plain).any(2)
         masks = scenes[0].objects.masks.any(0).numpy()
@@ -82,9 +75,8 @@ class TestReport:
         assert np.array_equal(picture[0, -1], plain[0, -1])
 
 
-def test_without_pictures(tmp_path):
-    config = replace(SMALL, pictures=0, agents={"input": {}})
-    assert list(run(config, "input", 0, tmp_path / "run", lambda spent: None)["metrics"]) == METRICS
+def test_without_pictures(run_of, tmp_path):
+    assert list(run_of("input", **{**KEYS, "pictures": 0})["metrics"]) == METRICS
     assert not list(tmp_path.glob("run/*.png"))
 
 
@@ -97,8 +89,7 @@ def test_without_pictures(tmp_path):
         ({"task": "segmentation:none.safetensors"}, r"none\.safetensors"),
     ],
 )
-def test_what_does_not_suit_is_found_before_the_work(changes, message, tmp_path):
-    config = CompareConfig(**{"task": "segmentation", "image_size": 32, "agents": {"input": {}}, **changes})
+def test_what_does_not_suit_is_found_before_the_work(changes, message, tiny, quietly, tmp_path):
     with pytest.raises(UserError, match=message) as error:
-        compare(config, tmp_path / "run", jobs=1, console=Console(quiet=True))
+        quietly(tiny(**{**KEYS, "image_size": 32, **changes}), tmp_path / "run")
     assert "\n" not in str(error.value) and not list(tmp_path.iterdir())

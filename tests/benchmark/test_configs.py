@@ -9,6 +9,7 @@ from agents import POSISP
 from agents.sequence.learner import SequenceLearner
 from isp_gym.benchmark import Training
 from isp_gym.benchmark.config import load_config
+from isp_gym.benchmark.plan import plans_of
 from isp_gym.benchmark.run import run
 from isp_gym.budget import Budget
 
@@ -23,14 +24,15 @@ class TestConfigs:
 
     def test_every_agent_runs(self, path, tmp_path):
         config = load_config(path, SMALL, num_seeds=1)
-        for name in config.agents:
-            row = run(config, name, 0, tmp_path / name, lambda spent: None)
-            assert row["agent"] == name and row["task_evaluations"] <= 16
+        for plan in plans_of(config, dict.fromkeys(config.problems)):
+            row = run(plan, tmp_path / plan.agent)
+            assert row["agent"] == plan.agent and row["task_evaluations"] <= 16 and row["ended"] in ("agent", "budget")
 
 
 def posisp(path, *changes):
     config = load_config(next(p for p in CONFIGS if p.stem == path), changes)
-    return config, POSISP(**config.agents["posisp"])
+    (problem,) = config.problems.values()
+    return problem, POSISP(**config.agents["posisp"])
 
 
 def test_ours_are_the_defaults():
@@ -39,16 +41,16 @@ def test_ours_are_the_defaults():
 
 class TestThePaper:
     def test_numbers(self):
-        config, agent = posisp("posisp-paper")
-        reward, settings = config.setting("train").make_reward(), agent.settings
-        assert (config.image_size, config.bank, config.budget) == (512, "reference", 15_000 * 8)
+        problem, agent = posisp("posisp-paper")
+        reward, settings = problem.setting("train").make_reward(), agent.settings
+        assert (problem.env.image_size, problem.env.bank, problem.budget) == (512, "reference", 15_000 * 8)
         assert (reward.low, reward.high, reward.low_weight, reward.high_weight) == (0.01, 0.9, 1000, 10)
         assert (settings.batch_size, settings.params_lr, settings.sequence_lr) == (8, 1e-4, 3e-5)
         assert SequenceLearner(nn.Linear(1, 1), settings).optimizer.defaults["betas"] == (0.9, 0.99)
 
     def test_temperature_of_every_iteration(self, monkeypatch):
         """Of a training of 30 iterations, hence with a half-life of 6 in place of 3,000 of 15,000."""
-        config, agent = posisp("posisp-paper", *SMALL, "budget=240")
+        problem, agent = posisp("posisp-paper", *SMALL, "budget=240")
         drawn = []
         draw = SequenceLearner.draw
 
@@ -57,5 +59,5 @@ class TestThePaper:
             return draw(learner, count, progress)
 
         monkeypatch.setattr(SequenceLearner, "draw", recorded)
-        agent.train(Training(config.setting("train"), 0, Budget(config.budget)))
+        agent.train(Training(problem.setting("train"), 0, Budget(problem.budget)))
         assert drawn == [(8, pytest.approx(0.2 + 2.3 * 2 ** (-i / 6))) for i in range(30)]

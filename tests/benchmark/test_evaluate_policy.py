@@ -2,7 +2,7 @@
 
 import pytest
 
-from isp_gym.benchmark.evaluate_policy import settings_for
+from isp_gym.benchmark.evaluate_policy import problem_for
 
 
 @pytest.mark.parametrize(
@@ -16,9 +16,9 @@ from isp_gym.benchmark.evaluate_policy import settings_for
     ],
 )
 def test_data_is_by_default_what_suits_the_task(overrides, task, data, expected):
-    assert settings_for("camera", None, overrides, task, data).data == expected
+    assert problem_for("camera", None, overrides, task, data).env.data == expected
 
 
 def test_a_file_that_names_no_data(tmp_path):
     (tmp_path / "c.yaml").write_text("agents: {input: {}}")
-    assert settings_for("camera", tmp_path / "c.yaml", [], "segmentation", None).data == "synthetic"
+    assert problem_for("camera", tmp_path / "c.yaml", [], "segmentation", None).env.data == "synthetic"

@@ -5,23 +5,25 @@ import pytest
 import torch
 from rich.console import Console
 
-from isp_gym.benchmark.config import CompareConfig, OracleSettings, SceneCounts
+from isp_gym.benchmark.agent import as_agent
+from isp_gym.benchmark.config import Problem
 from isp_gym.benchmark.oracle import all_sequences, best_params, find_oracle
 from isp_gym.benchmark.oracle_file import load_oracle, regret
-from isp_gym.benchmark.replay import replay_file
+from isp_gym.benchmark.replay_oracle import is_oracle, replay_oracle
 from isp_gym.errors import UserError
 from isp_gym.modules import get_bank
+from isp_gym.pipelines import Rules
 
 
-def small(**changes) -> CompareConfig:
+def small(**changes) -> Problem:
     values = {
-        "scenes": SceneCounts(4, 1, 1),
+        "scenes": {"train": 4, "validation": 1, "test": 1},
         "image_size": 16,
         "modules": ["exposure", "gamma"],
-        "oracle": OracleSettings(scenes=3, steps=8, leaders=2),
+        "oracle": {"scenes": 3, "steps": 8, "leaders": 2},
         **changes,
     }
-    return CompareConfig(**values)
+    return Problem.of("p", values)
 
 
 def find(out, **changes):
@@ -37,17 +39,17 @@ def found(tmp_path_factory):
 class TestAllSequences:
     def test_there_are_326_of_five_modules(self):
         bank = get_bank("stable", ["exposure", "gamma", "ccm", "denoise", "tone"])
-        sequences = list(all_sequences(bank, 5))
+        sequences = list(all_sequences(Rules(bank, 5)))
         assert len(sequences) == len(set(sequences)) == 326
         assert sequences[0] == ()
 
     def test_typed_order_leaves_some_out(self):
         bank = get_bank("stable", ["gamma", "white_balance"])
-        assert len(list(all_sequences(bank, 2, typed=True))) < len(list(all_sequences(bank, 2))) == 5
+        assert len(list(all_sequences(Rules(bank, 2, typed=True)))) < len(list(all_sequences(Rules(bank, 2)))) == 5
 
     def test_too_many_are_refused(self):
         with pytest.raises(UserError, match="name fewer modules"):
-            list(all_sequences(get_bank("stable"), 10))
+            list(all_sequences(Rules(get_bank("stable"), 10)))
 
 
 class TestBestParams:
@@ -112,21 +114,23 @@ class TestFindOracle:
     )
     def test_a_number_out_of_range(self, tmp_path, settings, message):
         with pytest.raises(UserError, match=message):
-            find(tmp_path, oracle=OracleSettings(**settings))
+            find(tmp_path, oracle=settings)
 
     def test_another_problem_is_refused(self, found):
         with pytest.raises(UserError, match="another problem"):
             find(found[1].parent, image_size=24)
 
     def test_replays(self, found):
-        rows = replay_file(found[1])
-        assert len(rows) == 5 and max(row["difference"] for row in rows) < 1e-5
+        rows = replay_oracle(found[1])
+        assert is_oracle(found[1]) and len(rows) == 5
+        assert all(row.checked == ["rewards"] and not row.faults for row in rows)
 
     def test_a_changed_file_does_not(self, found, tmp_path):
         oracle = json.loads(found[1].read_text())
         oracle["sequences"][0]["params"][0][0] = 0.0
         (tmp_path / "oracle.json").write_text(json.dumps(oracle))
-        assert replay_file(tmp_path / "oracle.json")[0]["difference"] > 1e-3
+        first, *others = replay_oracle(tmp_path / "oracle.json")
+        assert "reward was recorded as" in first.faults[0] and not any(row.faults for row in others)
 
 
 class Recorded:
@@ -135,35 +139,47 @@ class Recorded:
     def __init__(self, row, params=None):
         self.row, self.params = row, params
 
+    def train(self, training):
+        pass
+
     def pipelines(self, images):
         tokens = [["exposure", "gamma"].index(name) for name in self.row["sequence"]]
         sequence = torch.tensor([tokens + [2] * (2 - len(tokens))] * len(images))
         return sequence, torch.tensor(self.row["params"]) if self.params is None else self.params
 
 
+def recorded(*arguments):
+    return as_agent(Recorded(*arguments), "recorded")
+
+
 class TestRegret:
     def test_the_best_has_none(self, found):
-        none = regret(Recorded(found[0]["sequences"][0]), found[0], small().setting("train"))
+        none = regret(recorded(found[0]["sequences"][0]), found[0], small().setting("train"))
         assert none == pytest.approx({"regret": 0, "sequence_regret": 0}, abs=1e-5)
 
     def test_parameters_and_sequence_are_told_apart(self, found):
         oracle = found[0]
-        neutral = Recorded(oracle["sequences"][0], small().setting("train").make_bank().neutral.repeat(3, 1))
+        neutral = recorded(oracle["sequences"][0], small().setting("train").make_bank().neutral.repeat(3, 1))
         worse = regret(neutral, oracle, small().setting("train"))
         assert worse["regret"] > 0.2 and worse["sequence_regret"] == pytest.approx(0, abs=1e-5)
-        nothing = regret(Recorded(oracle["sequences"][-1]), oracle, small().setting("train"))
+        nothing = regret(recorded(oracle["sequences"][-1]), oracle, small().setting("train"))
         assert nothing == pytest.approx({"regret": 1, "sequence_regret": 1}, abs=1e-5)
 
     def test_a_sequence_that_the_oracle_did_not_try(self, found):
         row = {**found[0]["sequences"][0], "sequence": ["exposure", "exposure"]}
-        assert regret(Recorded(row), found[0], small().setting("train")).keys() == {"regret"}
+        assert regret(recorded(row), found[0], small().setting("train")).keys() == {"regret"}
 
     def test_an_agent_without_pipelines(self, found):
         class AsIs:
+            def train(self, training):
+                pass
+
             def enhance(self, images):
                 return images
 
-        assert regret(AsIs(), found[0], small().setting("train")) == pytest.approx({"regret": 1}, abs=1e-5)
+        assert regret(as_agent(AsIs(), "x"), found[0], small().setting("train")) == pytest.approx(
+            {"regret": 1}, abs=1e-5
+        )
 
 
 class TestLoadOracle:
@@ -176,7 +192,7 @@ class TestLoadOracle:
             load_oracle(tmp_path / "oracle.json", small().setting("train"))
 
     def test_of_more_scenes_than_there_are(self, found):
-        few = small(scenes=SceneCounts(2, 1, 1)).setting("train")
+        few = small(scenes={"train": 2}).setting("train")
         with pytest.raises(UserError, match=r"scenes.train of at least 3, not 2"):
             load_oracle(found[1], few)
 

@@ -1,5 +1,6 @@
 """Replay finds whatever was changed, also by somebody who writes a new digest under it."""
 
+import contextlib
 import json
 import re
 import sys
@@ -206,8 +207,8 @@ FORGERIES = {
 
 @pytest.mark.parametrize("how", FORGERIES, ids=lambda how: how.__name__)
 def test_a_forgery_is_found_in_its_row_and_no_other(forge, how):
-    faults = faults_of(forge("posisp", how))
-    said = " | ".join(faults.pop("posisp"))
+    faults = faults_of(forge("random", how))
+    said = " | ".join(faults.pop("random"))
     assert said and re.search(FORGERIES[how], said), said
     assert not any(faults.values())
 
@@ -233,10 +234,8 @@ def test_numbers_that_are_none(forge, place, value):
 
     path = forge("camera", mark)
     path.write_text(path.read_text().replace("123456.0", value))
-    try:
+    with contextlib.suppress(UserError):  # the file is refused as a whole
         assert faults_of(path)["camera"]
-    except UserError:
-        pass  # the file is refused as a whole
 
 
 class TestData:
@@ -289,7 +288,7 @@ class Half(Agent):
         monkeypatch.chdir(tmp_path)
         quietly(tiny({"half": {"agent": "code_of_others:Half"}}), tmp_path / "x")
         (tmp_path / "imported").unlink()
-        monkeypatch.delitem(sys.modules, "code_of_others")
+        monkeypatch.delitem(sys.modules, "code_of_others", raising=False)
         return tmp_path / "x" / "results.json"
 
     def test_is_not_imported_unless_the_user_allows_it(self, path):

@@ -45,7 +45,7 @@ class TestReading:
             (["rows", 1, "scenes", 0, "params"], [[2.0]], "rows/1/scenes/0/params"),
             (["rows", 1, "scenes", 0, "sequence"], "gamma", "rows/1/scenes/0/sequence"),
             (["rows", 1, "scenes", 0, "psnr"], "high", "rows/1/scenes/0/psnr"),
-            (["rows"], {}, "at rows"),
+            (["rows"], {}, "rows"),
             (["surprise"], 1, "its top level"),
         ],
         ids=lambda value: "/".join(map(str, value)) if isinstance(value, list) else None,
@@ -55,7 +55,7 @@ class TestReading:
         for key in path[:-1]:
             place = place[key]
         place[path[-1]] = value
-        with pytest.raises(UserError, match=f"is no results.json: at {message}|at {message}") as error:
+        with pytest.raises(UserError, match=f"at {message}") as error:
             read_results(write(tmp_path, results))
         assert "\n" not in str(error.value)
 
@@ -72,11 +72,11 @@ class TestReading:
 
     @pytest.mark.parametrize("content", ["[]", "{}", "3", '{"problem": {}}'])
     def test_something_else(self, tmp_path, content):
-        with pytest.raises(UserError, match="is no results.json"):
+        with pytest.raises(UserError, match="is no results"):
             read_results(write(tmp_path, content))
 
     def test_a_file_that_is_not_there(self, tmp_path):
-        with pytest.raises(UserError, match="cannot read .*No such file"):
+        with pytest.raises(UserError, match=r"cannot read .*No such file"):
             read_results(tmp_path / "none.json")
 
 
