@@ -102,10 +102,9 @@ def _plot(rows: Sequence[dict[str, Any]], key: str, label: str) -> str:
             axes.plot(*curve.T, color=colour, alpha=0.3, linewidth=1)
         if curves:
             # Matplotlib takes dollars for formulas, and hides labels that begin with an underscore.
-            label = agent.replace("$", r"\$")
-            axes.plot(
-                *_mean_curve(curves).T, color=colour, linewidth=2.2, label=label if label[0] != "_" else f" {label}"
-            )
+            name = agent.replace("$", r"\$")
+            name = name if name[0] != "_" else f" {name}"
+            axes.plot(*_mean_curve(curves).T, color=colour, linewidth=2.2, label=name)
     axes.set(xlabel="task evaluations", ylabel=label)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)

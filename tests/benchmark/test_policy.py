@@ -1,76 +1,57 @@
-import json
 from dataclasses import replace
 from shutil import copytree
 
 import pytest
 import torch
-from rich.console import Console
 
 from agents import POSISP
 from agents.sequence.released import PREDICTOR_LAYERS
-from isp_gym.benchmark.compare import compare
-from isp_gym.benchmark.config import CompareConfig, SceneCounts
-from isp_gym.benchmark.evaluate_policy import evaluate_policy, settings_for
+from baselines import RandomSearch
+from isp_gym.benchmark.evaluate_policy import evaluate_policy, problem_for
 from isp_gym.benchmark.policy import load_policy
-from isp_gym.benchmark.replay import replay_file
 from isp_gym.errors import UserError
 from isp_gym.modules import get_bank
 
-SMALL = CompareConfig(
-    scenes=SceneCounts(8, 2, 3),
-    image_size=36,
-    modules=["exposure", "gamma", "contrast"],
-    budget=64,
-    seeds=[1],
-    curve_points=2,
-    pictures=1,
-    agents={
-        "camera": {},
-        "random": {"scenes_per_candidate": 8},
-        "ppo": {"agent": "stepwise-ppo", "num_envs": 4, "n_steps": 8, "batch_size": 16, "n_epochs": 1},
-        "posisp": {"width": 8},
-    },
-)
+AGENTS = ["camera", "random", "ppo", "posisp"]
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    out = tmp_path_factory.mktemp("runs") / "x"
-    return compare(SMALL, out, 1, Console(quiet=True)), out
+@pytest.fixture
+def problem(tiny):
+    """Where the policies below are evaluated."""
+    (problem,) = tiny(image_size=36, budget=48).problems.values()
+    return problem
 
 
-@pytest.mark.parametrize("agent", SMALL.agents)
+def evaluated(run, *overrides, split="test"):
+    return evaluate_policy(str(run), problem_for(str(run), None, overrides, None, None), split)
+
+
+@pytest.mark.parametrize("agent", AGENTS)
 class TestARun:
     def test_evaluates_to_what_was_reported(self, finished, agent):
         results, out = finished
-        run = str(out / "runs" / agent / "seed-1")
-        row = evaluate_policy(run, settings_for(run, None, (), None, None), "test")
+        row = evaluated(out / "runs" / agent / "seed-1")
         expected = next(row for row in results["rows"] if row["agent"] == agent)
-        assert row["metrics"] == pytest.approx(expected["metrics"])
-        assert [scene["scene"] for scene in row["scenes"]] == [scene["scene"] for scene in expected["scenes"]]
+        assert row["metrics"] == expected["metrics"] and row["scenes"] == expected["scenes"]
+        assert row["refused"] == expected["refused"] and row["task_evaluations"] == 0
 
 
 @pytest.mark.parametrize("agent", ["camera", "random", "posisp"])
 def test_a_run_on_other_scenes(finished, agent):
-    run = str(finished[1] / "runs" / agent / "seed-1")
-    row = evaluate_policy(run, settings_for(run, None, ["image_size=48"], None, None), "validation")
+    row = evaluated(finished[1] / "runs" / agent / "seed-1", "image_size=48", split="validation")
     assert len(row["scenes"]) == 2 and row["split"] == "validation"
 
 
 def test_an_image_size_that_ppo_was_not_trained_on(finished):
-    run = str(finished[1] / "runs/ppo/seed-1")
     with pytest.raises(UserError, match="stepwise-ppo was trained on images of 36x36"):
-        evaluate_policy(run, settings_for(run, None, ["image_size=48"], None, None), "validation")
+        evaluated(finished[1] / "runs/ppo/seed-1", "image_size=48", split="validation")
 
 
 class TestTestCurve:
-    def test_ends_with_the_score_of_the_row(self, finished):
-        rows = {row["agent"]: row for row in finished[0]["rows"]}
-        for agent in ("ppo", "posisp"):
-            curve = rows[agent]["curve"]
-            assert curve[-1]["test_psnr"] == pytest.approx(rows[agent]["metrics"]["psnr"])
-            assert all("test_psnr" in point for point in curve)
-        assert "test_psnr" not in rows["random"]["curve"][0]
+    def test_each_point_has_the_score_of_its_policy_and_the_rows_is_among_them(self, finished):
+        for row in finished[0]["rows"][1:]:
+            scores = {point["task_evaluations"]: point["test_psnr"] for point in row["curve"]}
+            assert scores[row["chosen_at"]] == pytest.approx(row["metrics"]["psnr"])
 
 
 def to_released(agent):
@@ -84,22 +65,23 @@ def to_released(agent):
 
 
 class TestOtherSpecs:
-    def test_a_released_checkpoint_brings_its_bank(self, tmp_path):
+    def test_a_released_checkpoint_brings_its_bank(self, problem, tmp_path):
         saved = POSISP(linear_input=True, neutral_start=False)
         saved.build(get_bank("reference"), 10)
         torch.save({"iter": 1, "agent_model": to_released(saved)}, tmp_path / "policy.pth")
         spec = f"posisp:{tmp_path / 'policy.pth'}"
-        row = evaluate_policy(spec, replace(SMALL, modules=None), "test")
-        assert row["task_evaluations"] == 0 and len(row["scenes"][0]["params"]) == 27
+        row = evaluate_policy(spec, problem, "test")
+        assert row["task_evaluations"] == 0 and set(row["scenes"][0]["sequence"]) <= set(get_bank("reference").names)
+        assert load_policy(spec, problem)[1].env.rules.bank.names == get_bank("reference").names
 
-    def test_networks_go_where_the_images_are(self, finished, tmp_path):
+    def test_networks_go_where_the_images_are(self, finished, problem):
         run = finished[1] / "runs/posisp/seed-1"
-        agent, _, _ = load_policy(str(run), replace(SMALL, device="meta"))
+        agent, _, _ = load_policy(str(run), replace(problem, env=replace(problem.env, device="meta")))
         assert {p.device.type for p in agent.networks.parameters()} == {"meta"}
 
-    def test_an_agent_by_name_is_trained_within_a_budget(self):
-        assert evaluate_policy("camera", SMALL, "test")["task_evaluations"] == 0
-        assert evaluate_policy("random", SMALL, "test", budget=32)["task_evaluations"] == 32
+    def test_an_agent_by_name_is_trained_within_a_budget(self, problem):
+        assert evaluate_policy("camera", problem, "test")["task_evaluations"] == 0
+        assert evaluate_policy("random", problem, "test", budget=32)["task_evaluations"] == 32
 
     @pytest.mark.parametrize(
         ("spec", "message"),
@@ -110,54 +92,34 @@ class TestOtherSpecs:
             ("camera:x.pth", "reads no files"),
         ],
     )
-    def test_faults_are_named(self, spec, message):
+    def test_faults_are_named(self, problem, spec, message):
         with pytest.raises(UserError, match=message):
-            evaluate_policy(spec, SMALL, "test")
+            evaluate_policy(spec, problem, "test")
 
     def test_a_folder_that_is_no_run(self, tmp_path):
-        with pytest.raises(UserError, match="is no finished run"):
-            settings_for(str(tmp_path), None, (), None, None)
+        with pytest.raises(UserError, match="is no run; give OUT"):
+            problem_for(str(tmp_path), None, (), None, None)
 
     @pytest.mark.parametrize(
         ("name", "content"),
-        [("run.json", "{"), ("run.json", "[]"), ("policy/posisp.json", ""), ("policy/posisp.safetensors", "")],
+        [("run.json", "{"), ("run.json", "[]"), ("policy/policy.json", ""), ("policy/policy.safetensors", "")],
     )
     def test_a_damaged_run(self, finished, tmp_path, name, content):
         copytree(finished[1] / "runs/posisp/seed-1", tmp_path / "run")
         (tmp_path / "run" / name).write_text(content)
-        with pytest.raises(UserError, match=r"is damaged|holds no trained posisp"):
-            evaluate_policy(str(tmp_path / "run"), SMALL, "test")
+        with pytest.raises(UserError, match=r"is damaged|holds no saved POSISP"):
+            evaluated(tmp_path / "run")
 
-    def test_an_unknown_split(self):
+    def test_an_unknown_split(self, problem):
         with pytest.raises(UserError, match="unknown split"):
-            evaluate_policy("input", SMALL, "tset")
+            evaluate_policy("input", problem, "tset")
 
+    def test_an_unfinished_run(self, finished, tmp_path):
+        copytree(finished[1] / "runs/posisp/seed-1", tmp_path / "run", ignore=lambda *_: ["policy", "row.json"])
+        with pytest.raises(UserError, match="is no finished run"):
+            evaluated(tmp_path / "run")
 
-class TestReplay:
-    def test_rows_replay(self, finished):
-        rows = replay_file(finished[1] / "results.json")
-        assert [row["what"] for row in rows] == ["random seed 1", "ppo seed 1", "posisp seed 1"]
-        assert max(row["difference"] for row in rows) < 1e-5
-
-    def test_a_changed_pipeline_does_not(self, finished, tmp_path):
-        results = json.loads((finished[1] / "results.json").read_text())
-        results["rows"][1]["scenes"][0]["params"] = [0.9] * 3
-        results["rows"][1]["scenes"][0]["sequence"] = ["exposure"]
-        (tmp_path / "r.json").write_text(json.dumps(results))
-        assert replay_file(tmp_path / "r.json")[0]["difference"] > 1e-3
-
-    @pytest.mark.parametrize("content", ["[]", "{}", "no json"])
-    def test_something_else(self, content, tmp_path):
-        (tmp_path / "r.json").write_text(content)
-        with pytest.raises(UserError, match="neither a results"):
-            replay_file(tmp_path / "r.json")
-
-
-def test_a_typed_order_is_kept():
-    agent = POSISP()
-    setting = replace(SMALL, order="typed", modules=["gamma", "white_balance", "ccm"]).setting("train")
-    agent.build(setting.make_bank(), setting.length, setting.typed)
-    for row in agent.policy.sample(64).sequences.tolist():
-        gamma = row.index(0) if 0 in row else 9
-        assert all(place < gamma for place, token in enumerate(row) if token in (1, 2)) or gamma == 9
-    assert torch.is_tensor(agent.sequence)
+    def test_validation_and_test_are_sealed_while_a_named_agent_learns(self, problem, monkeypatch):
+        monkeypatch.setattr(RandomSearch, "train", lambda agent, training: problem.setting("test").load_scenes())
+        with pytest.raises(UserError, match="the test split is sealed here"):
+            evaluate_policy("random", problem, "test")
