@@ -4,8 +4,14 @@ import re
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from isp_gym.benchmark.agent import agent_names
+from isp_gym.benchmark.compare import compare
+from isp_gym.benchmark.config import load_config
+from isp_gym.benchmark.replay import replay_results
+from isp_gym.envs.setting import Setting
+from isp_gym.testing import check_agent
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -20,21 +26,29 @@ def test_environment_and_sb3_examples():
     scope["model"].learn(32)
 
 
-def test_the_third_party_agent_takes_part(tmp_path, monkeypatch):
-    from rich.console import Console
+class TestItsOwnAgent:
+    """It once failed `check_agent`, and its rows did not replay."""
 
-    from isp_gym.benchmark.compare import compare
-    from isp_gym.benchmark.config import load_config
+    (CODE,) = (example for example in PYTHON if example.startswith("# my_agent.py"))
 
-    (agent,) = (example for example in PYTHON if example.startswith("# my_agent.py"))
-    (tmp_path / "my_agent.py").write_text(agent)
-    monkeypatch.chdir(tmp_path)
-    (command,) = re.findall(r"isp-gym compare --config configs/quick.yaml .*(agents\.mine\S+)", README)
-    small = ["budget=40", "image_size=16", "scenes={train: 4, validation: 2, test: 2}"]
-    config = load_config(ROOT / "configs" / "quick.yaml", [*small, command], num_seeds=1)
-    config.agents = {"mine": config.agents["mine"]}
-    row = compare(config, tmp_path / "run", jobs=1, console=Console(quiet=True))["rows"][0]
-    assert row["agent"] == "mine" and row["task_evaluations"] == 40 and "sequence" in row["scenes"][0]
+    def test_passes_the_check(self):
+        scope: dict = {}
+        exec(self.CODE, scope)
+        check_agent(scope["BestOfMany"], setting=Setting(num_scenes=4, image_size=16), budget=16)
+
+    def test_takes_part_and_its_rows_replay(self, tmp_path, monkeypatch):
+        (tmp_path / "my_agent.py").write_text(self.CODE)
+        monkeypatch.chdir(tmp_path)
+        (command,) = re.findall(r"isp-gym compare --config configs/quick.yaml .*(agents\.mine\S+)", README)
+        small = ["budget=40", "image_size=16", "scenes={train: 4, validation: 2, test: 2}"]
+        config = load_config(ROOT / "configs" / "quick.yaml", [*small, command], num_seeds=6)
+        config.agents = {"mine": config.agents["mine"]}
+        rows = compare(config, tmp_path / "run", jobs=2, console=Console(quiet=True))["rows"]
+        assert [(row["agent"], row["task_evaluations"]) for row in rows] == [("mine", 40)] * 6
+        assert all(len(set(scene["sequence"])) == len(scene["sequence"]) for row in rows for scene in row["scenes"])
+        assert sum(row["refused"] for row in rows) > 0  # it samples modules twice
+        replayed = replay_results(tmp_path / "run" / "results.json")
+        assert [(one.checked, one.faults) for one in replayed] == [(["pipelines", "log"], [])] * 6
 
 
 @pytest.mark.parametrize("name", sorted(agent_names()))

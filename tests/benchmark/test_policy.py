@@ -11,6 +11,7 @@ from isp_gym.benchmark.evaluate_policy import evaluate_policy, problem_for
 from isp_gym.benchmark.policy import load_policy
 from isp_gym.errors import UserError
 from isp_gym.modules import get_bank
+from isp_gym.pipelines import Rules
 
 AGENTS = ["camera", "random", "ppo", "posisp"]
 
@@ -67,7 +68,7 @@ def to_released(agent):
 class TestOtherSpecs:
     def test_a_released_checkpoint_brings_its_bank(self, problem, tmp_path):
         saved = POSISP(linear_input=True, neutral_start=False)
-        saved.build(get_bank("reference"), 10)
+        saved.build(Rules(get_bank("reference"), 10))
         torch.save({"iter": 1, "agent_model": to_released(saved)}, tmp_path / "policy.pth")
         spec = f"posisp:{tmp_path / 'policy.pth'}"
         row = evaluate_policy(spec, problem, "test")
