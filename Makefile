@@ -4,7 +4,7 @@ VENV := .venv
 VENV_FULL := .venv-full
 BIN := $(VENV)/bin
 
-.PHONY: setup setup-full compare test test-full lint bench clean
+.PHONY: soak setup setup-full compare test test-full lint bench clean
 
 setup: $(VENV)/.installed
 
@@ -38,6 +38,9 @@ bench: setup
 	$(BIN)/python benchmarks/modules.py
 	$(BIN)/python benchmarks/envs.py
 	$(BIN)/python benchmarks/controllers.py
+
+soak: setup
+	$(BIN)/python benchmarks/kill_and_resume.py --kills 20
 
 clean:
 	rm -rf $(VENV) $(VENV_FULL) build *.egg-info
