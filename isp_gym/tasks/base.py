@@ -75,6 +75,10 @@ class Meter(ABC):
     def result(self) -> dict[str, float]:
         """The metrics of everything that was shown; NaN where they are not defined."""
 
+    def left_out(self) -> int:
+        """How many of the images that were shown count for no metric, because there is nothing in them to measure."""
+        return 0
+
 
 class MeanMeter(Meter):
     """A metric of a data set that is the mean over its images; NaN, "this image has none", is left out."""
@@ -96,3 +100,8 @@ class MeanMeter(Meter):
     def result(self) -> dict[str, float]:
         """The means."""
         return {name: float(torch.cat(parts).nanmean()) for name, parts in self._parts.items()}
+
+    def left_out(self) -> int:
+        """The images whose every metric is NaN."""
+        missing = [torch.cat(parts).isnan() for parts in self._parts.values()]
+        return int(torch.stack(missing).all(0).sum()) if missing else 0
