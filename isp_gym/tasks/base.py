@@ -25,7 +25,7 @@ class Task(ABC):
     #: Whether it judges by a network that the user may choose, as in ``detection:NETWORK``.
     takes_network: ClassVar[bool] = False
     #: The data that it is shown where none is named; nothing is downloaded for it.
-    default_data: ClassVar[str] = "skimage"
+    default_data: ClassVar[str] = "photos"
 
     @abstractmethod
     def loss(self, images: Tensor, scenes: SceneBatch) -> Tensor:
