@@ -1,9 +1,9 @@
 """Data: from photographs to scenes of dark, noisy, linear RAW-RGB with the photo itself as the target.
 
 >>> from isp_gym.data import load_scenes
->>> scenes = load_scenes(data="skimage", split="validation", count=2, image_size=32)
+>>> scenes = load_scenes(data="photos", split="validation", count=2, image_size=32)
 >>> scenes.ids
-('validation/astronaut.png/0', 'validation/astronaut.png/1')
+('validation/astronaut.png/0', 'validation/flower.jpg/1')
 """
 
 from isp_gym.data.access import lifted, recording

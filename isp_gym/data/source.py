@@ -72,6 +72,10 @@ class DataSource(ABC):
         """
         return hashlib.sha256(f"{self.name} {self.version()}".encode()).hexdigest()
 
+    def credits(self, photos: Collection[str]) -> dict[str, str]:
+        """Licence and author of each of these photos, by name, where they have terms of their own."""
+        return {}
+
     def check_argument(self, argument: str, name: str) -> None:
         """Raise ``UserError`` if there is an argument where none is taken, or none where one is needed."""
         if bool(argument) != bool(self.argument):

@@ -15,16 +15,17 @@ from isp_gym.data.folder import FolderPhotos
 from isp_gym.data.low_light import LIS, LOD
 from isp_gym.data.raw import RawFiles
 from isp_gym.data.scene import SceneSet
-from isp_gym.data.skimage_photos import SkimagePhotos
 from isp_gym.data.source import DataSource
 from isp_gym.data.splits import check_split
 from isp_gym.data.synthetic import SyntheticScenes
 from isp_gym.data.voc import VocFolder
+from isp_gym.data.wheel_photos import MATPLOTLIB, SCIKIT_IMAGE, SCIKIT_LEARN, WheelPhotos
 from isp_gym.data.yolo import YoloFolder
 from isp_gym.errors import UserError, unknown
 
 _ALL: tuple[DataSource, ...] = (
-    SkimagePhotos(),
+    WheelPhotos("photos", (SCIKIT_IMAGE, SCIKIT_LEARN, MATPLOTLIB)),
+    WheelPhotos("skimage", (SCIKIT_IMAGE,)),
     SyntheticScenes(),
     FolderPhotos(),
     RawFiles(),
@@ -59,7 +60,7 @@ def _row_of_plugin(name: str) -> dict[str, str]:
 
 
 def load_scenes(
-    data: str = "skimage",
+    data: str = "photos",
     split: str = "train",
     count: int = 128,
     image_size: int = 64,
@@ -72,7 +73,7 @@ def load_scenes(
     size and the seed: asking for more scenes leaves the first ones as they were.
 
     Args:
-        data: Data spec, e.g. ``"skimage"`` or ``"folder:PATH"``, see ``DATA_SOURCES``; in place of the name may stand
+        data: Data spec, e.g. ``"photos"`` or ``"folder:PATH"``, see ``DATA_SOURCES``; in place of the name may stand
             that of an entry point of the group ``isp_gym.data``, or ``package.module:Name``: a :class:`DataSource`, or
             a subclass, which is made without arguments.
         split: ``"train"``, ``"validation"`` or ``"test"``; their scenes come from different photos.
@@ -111,14 +112,16 @@ def data_card(sets: Iterable[SceneSet]) -> dict[str, Any]:
 
     Returns:
         ``spec``, ``licence``, ``reference``, ``version``, and ``checksums``: of each split the SHA-256 of its scenes'
-        names, annotations and files (see :func:`isp_gym.data.checksum.file_digest`), the same on every machine.
+        names, annotations and files (see :func:`isp_gym.data.checksum.file_digest`), the same on every machine; and,
+        where photos have terms of their own, ``credits``: licence and author of each.
     """
     by_split = {scenes.split: scenes for scenes in sets}
     (spec,) = {scenes.data for scenes in by_split.values()}
     source, argument = _find(spec)
     checksums = {split: source.checksum(argument, split, scenes.photos) for split, scenes in by_split.items()}
     terms = {key: value for key, value in source.describe().items() if key in ("licence", "reference", "version")}
-    return {"spec": spec, **terms, "checksums": checksums}
+    credits = source.credits({photo for scenes in by_split.values() for photo in scenes.photos})
+    return {"spec": spec, **terms, **({"credits": credits} if credits else {}), "checksums": checksums}
 
 
 @lru_cache(maxsize=16)

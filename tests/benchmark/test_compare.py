@@ -44,7 +44,7 @@ class TestResults:
         runs = [(row["agent"], row["seed"]) for row in results["rows"]]
         assert runs == [(agent, seed) for agent in small().agents for seed in (0, 1)]
         for row in results["rows"]:
-            assert (row["task"], row["data"], row["split"]) == ("enhancement", "skimage", "test")
+            assert (row["task"], row["data"], row["split"]) == ("enhancement", "photos", "test")
             assert set(row["metrics"]) == {"psnr", "ssim"}
 
     def test_all_learners_spend_the_same(self, finished):

@@ -126,7 +126,7 @@ class TestMeter:
 class TestOptions:
     def test_names(self):
         assert TASKS["detection"] is Detection and Detection.score == "box_map"
-        assert default_data("detection:yolo11n.pt") == "synthetic" and default_data("enhancement") == "skimage"
+        assert default_data("detection:yolo11n.pt") == "synthetic" and default_data("enhancement") == "photos"
 
     @pytest.mark.parametrize(
         ("options", "message"),
