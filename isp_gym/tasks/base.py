@@ -26,18 +26,7 @@ class Task(ABC):
     #: Whether it judges by a network that the user may choose, as in ``detection:NETWORK``.
     takes_network: ClassVar[bool] = False
     #: The data that it is shown where none is named; nothing is downloaded for it.
-<<<<<<< HEAD
-    default_data: ClassVar[str] = "skimage"
-    #: Whether it has a :meth:`loss_map`.
-    has_maps: ClassVar[bool] = False
-
-    @property
-    def unmetered(self) -> Task:
-        """The task itself where scoring it is counted (:class:`isp_gym.tasks.metered.MeteredTask`)."""
-        return self
-=======
     default_data: ClassVar[str] = "photos"
->>>>>>> wt-data
 
     @abstractmethod
     def loss(self, images: Tensor, scenes: SceneBatch) -> Tensor:
@@ -96,11 +85,7 @@ class Meter(ABC):
         """The metrics of everything that was shown; NaN where they are not defined."""
 
     def left_out(self) -> int:
-<<<<<<< HEAD
-        """How many of the images shown are no test of anything, and not part of the metrics."""
-=======
         """How many of the images that were shown count for no metric, because there is nothing in them to measure."""
->>>>>>> wt-data
         return 0
 
 
