@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from typing import ClassVar
 
 import torch
@@ -27,6 +28,13 @@ class Task(ABC):
     takes_network: ClassVar[bool] = False
     #: The data that it is shown where none is named; nothing is downloaded for it.
     default_data: ClassVar[str] = "photos"
+    #: Whether it has a :meth:`loss_map`.
+    has_maps: ClassVar[bool] = False
+
+    @property
+    def unmetered(self) -> Task:
+        """The task itself where scoring it is counted (:class:`isp_gym.tasks.metered.MeteredTask`)."""
+        return self
 
     @abstractmethod
     def loss(self, images: Tensor, scenes: SceneBatch) -> Tensor:
@@ -50,6 +58,14 @@ class Task(ABC):
             UserError: The task has no such map.
         """
         raise UserError(f"task '{self.name}' has no reward map; name rewards, e.g. objective={{'fidelity': 1}}")
+
+    def measures(self, scenes: SceneBatch) -> bool:
+        """Whether the scenes have what the metrics need, e.g. targets."""
+        return True
+
+    def score_in(self, metrics: Collection[str]) -> str:
+        """The metric to rank by, of those that were measured."""
+        return self.score
 
     @abstractmethod
     def meter(self) -> Meter:

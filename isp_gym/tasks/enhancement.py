@@ -33,6 +33,10 @@ class Enhancement(Task):
         """Distance of each clipped image to its target, (B,)."""
         return self._distance(images.clamp(0, 1), targets_of(scenes))
 
+    def measures(self, scenes: SceneBatch) -> bool:
+        """Whether they have targets."""
+        return scenes.targets is not None
+
     def meter(self) -> EnhancementMeter:
         """PSNR and SSIM."""
         return EnhancementMeter()

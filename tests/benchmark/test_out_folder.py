@@ -98,7 +98,7 @@ class TestNotOurs:
 
     def test_a_place_that_cannot_be_written_to(self, tmp_path):
         (tmp_path / "file").write_text("")
-        with pytest.raises(UserError, match="cannot write to .*file"), OutFolder(tmp_path / "file" / "x").held(False):
+        with pytest.raises(UserError, match=r"cannot write to .*file"), OutFolder(tmp_path / "file" / "x").held(False):
             pass
 
 
