@@ -11,7 +11,16 @@ from isp_gym.data.access import seal as sealed
 from isp_gym.data.read_log import ReadLog
 from isp_gym.data.scene import Objects, Scene, SceneBatch, SceneSet
 from isp_gym.data.source import DataSource
-from isp_gym.data.sources import DATA_SOURCES, ON_ERROR, SOURCES, check_data, data_card, load_scenes, source_table
+from isp_gym.data.sources import (
+    DATA_SOURCES,
+    ON_ERROR,
+    SOURCES,
+    available,
+    check_data,
+    data_card,
+    load_scenes,
+    source_table,
+)
 from isp_gym.data.splits import SPLITS
 from isp_gym.data.store import LazyStore, MemoryStore
 from isp_gym.data.unprocess import UnprocessSettings, unprocess
@@ -30,6 +39,7 @@ __all__ = [
     "SceneBatch",
     "SceneSet",
     "UnprocessSettings",
+    "available",
     "check_data",
     "data_card",
     "lifted",

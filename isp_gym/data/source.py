@@ -60,6 +60,10 @@ class DataSource(ABC):
             UserError: If the data is missing, is not laid out as expected, or holds a file that cannot be read.
         """
 
+    def available(self, argument: str, split: str, on_error: str = "raise") -> int | None:
+        """How many scenes of ``split`` there are, decoding none; ``None`` where there are as many as are asked for."""
+        return None
+
     def checksum(self, argument: str, split: str, photos: Collection[str]) -> str:
         """SHA-256 of what the scenes of some photos were made from, the same on every machine.
 

@@ -89,13 +89,34 @@ def load_scenes(
         UserError: If an argument is wrong, the split is sealed, or the data is missing or cannot be read.
     """
     check_split(split)
-    if on_error not in ON_ERROR:
-        raise unknown("on_error", str(on_error), ON_ERROR)
+    _check_on_error(on_error)
     refuse_sealed(split)
     source, argument = _find(data)
     count, image_size = _whole("count", count, 1), _whole("image_size", image_size, 1)
     seed = _whole("seed", seed, 0)
     return _load(data, split, count, image_size, seed, on_error, source.fingerprint(argument))
+
+
+def available(data: str, split: str, on_error: str = "raise") -> int | None:
+    """Count the scenes of a split without decoding any; asking is not reading, so a sealed split may be counted.
+
+    Args:
+        data: Data spec.
+        split: As for :func:`load_scenes`.
+        on_error: As for :func:`load_scenes`. With ``"skip"`` this is the most that there can be: files that only
+            decoding finds to be unusable still count.
+
+    Returns:
+        The number, or ``None`` where there is no limit: scenes are cut from photos, or drawn, as often as asked for.
+
+    Raises:
+        UserError: If an argument is wrong, or the data is missing or not laid out as expected.
+    """
+    check_split(split)
+    _check_on_error(on_error)
+    source, argument = _find(data)
+    source.check(argument)
+    return source.available(argument, split, on_error)
 
 
 def check_data(data: str) -> None:
@@ -138,6 +159,11 @@ def _find(data: str) -> tuple[DataSource, str]:
     source = plugins.find_instance("data", name, DataSource, SOURCES, [ours.spec for ours in SOURCES.values()])
     source.check_argument(argument, name)
     return source, argument
+
+
+def _check_on_error(on_error: str) -> None:
+    if on_error not in ON_ERROR:
+        raise unknown("on_error", str(on_error), ON_ERROR)
 
 
 def _whole(name: str, value: int, least: int) -> int:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from isp_gym.data import DATA_SOURCES, SOURCES, check_data, load_scenes, photo_source
+from isp_gym.data import DATA_SOURCES, SOURCES, available, check_data, load_scenes, photo_source
 from isp_gym.errors import UserError
 
 TINY = {"count": 2, "image_size": 8}
@@ -122,3 +122,23 @@ def test_the_set_says_where_it_comes_from(tmp_path):
     assert load_scenes(**TINY).data == "photos"
     assert load_scenes(f"folder:{tmp_path}", **TINY).data == f"folder:{tmp_path}"
     assert load_scenes(split="test", **TINY).split == "test"
+
+
+@pytest.mark.parametrize("data", ["photos", "skimage", "synthetic"])
+def test_of_scenes_that_are_cut_or_drawn_there_is_no_end(data):
+    assert available(data, "test") is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("photo", "test"), "did you mean 'photos'"),
+        (("photos", "tset"), "did you mean 'test'"),
+        (("photos", "test", "ignore"), "unknown on_error 'ignore'"),
+        (("coco:nowhere", "test"), "nowhere"),
+        (("folder:nowhere", "test"), "the photo folder nowhere does not exist"),
+    ],
+)
+def test_what_cannot_be_counted_is_told(arguments, words):
+    with pytest.raises(UserError, match=words):
+        available(*arguments)
