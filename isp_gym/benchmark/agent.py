@@ -139,7 +139,7 @@ class PlainAgent(Agent):
             raise UserError(f"agent '{name}' has no method train(training)")
         if not (self._has("pipelines") or self._has("enhance")):
             raise UserError(f"agent '{name}' has neither pipelines(images) nor enhance(images)")
-        self.observes = getattr(agent, "observes", "raw") if self._has("observes") else "raw"  # type: ignore[misc]
+        self.observes = agent.observes if self._has("observes") else "raw"  # type: ignore[misc]
 
     def _has(self, name: str) -> bool:
         """Whether the class or the instance has it; errors inside a property of the user's are not swallowed."""

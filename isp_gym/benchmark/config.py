@@ -104,6 +104,11 @@ class Problem:
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("name", "env")}
         return {**env, **{k: asdict(v) if hasattr(v, "__dataclass_fields__") else v for k, v in own.items()}}
 
+    @property
+    def step_limit(self) -> int:
+        """Environment steps allowed."""
+        return round(self.budget * self.steps_per_evaluation)
+
     def setting(self, split: str) -> Setting:
         """The environment over one split."""
         wanted = getattr(self.scenes, split)

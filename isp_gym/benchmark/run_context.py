@@ -51,7 +51,7 @@ class Run:
     def __init__(self, plan: Plan, folder: Path) -> None:
         self.plan, self.folder = plan, folder
         problem = plan.problem
-        self.budget = Budget(problem.budget, round(problem.budget * problem.steps_per_evaluation))
+        self.budget = Budget(problem.budget, problem.step_limit)
         interval = max(1, problem.budget // problem.curve_points)
         self.curve = Curve(problem.setting("validation"), interval, folder / "points", plan.load_agent)
         self.checkpoints = Checkpoints(folder / "checkpoints", plan.keep)
@@ -145,8 +145,9 @@ class Run:
         if self.budget.task_evaluations or self.curve.points:
             self._note({"point": self.curve.measure(agent, self.budget.task_evaluations)})
         self._note({"ended": ended, **self.budget.state()})
-        if self.budget.task_evaluations > self.plan.problem.budget:
-            raise UserError(f"agent '{self.plan.agent}' raised its own budget of {self.plan.problem.budget}")
+        problem, spent = self.plan.problem, self.budget.spent
+        if spent.task_evaluations > problem.budget or spent.env_steps > problem.step_limit:
+            raise UserError(f"agent '{self.plan.agent}' raised its own budget of {problem.budget}")
         self.budget.limit = self.budget.task_evaluations  # whoever scores from here on is told
         self.train_scenes_read = list(self._reads.ids("train"))
 

@@ -2,7 +2,9 @@
 
 import copy
 
+import numpy as np
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from isp_gym.benchmark.compare import compare
@@ -85,3 +87,18 @@ def finished(tmp_path_factory, tiny, agents, quietly):
 def results(finished):
     """A copy of its results, to be changed."""
     return copy.deepcopy(finished[0])
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Makes a folder of photographs, one a split if not said otherwise: ``photos(train=3, seed=1)``."""
+
+    def make(seed=0, **counts):
+        for number, split in enumerate(("train", "validation", "test")):
+            (tmp_path / "photos" / split).mkdir(parents=True, exist_ok=True)
+            for i in range(counts.get(split, 1)):
+                pixels = np.random.default_rng([seed, number, i]).integers(0, 256, (20, 20, 3), np.uint8)
+                Image.fromarray(pixels).save(tmp_path / "photos" / split / f"{i}.png")
+        return tmp_path / "photos"
+
+    return make

@@ -1,8 +1,13 @@
-from dataclasses import asdict
+from dataclasses import fields
 
 import pytest
+import torch
 
-from isp_gym.benchmark.config import load_config
+from isp_gym.benchmark.config import CompareConfig, Problem, load_config
+from isp_gym.benchmark.training import Training
+from isp_gym.budget import Budget
+from isp_gym.data import DataSource, MemoryStore, SceneSet
+from isp_gym.envs.setting import Setting
 from isp_gym.errors import UserError
 
 MINIMAL = "agents: {input: {}}\n"
@@ -14,12 +19,18 @@ def write(tmp_path, text):
     return path
 
 
+def only(config):
+    (problem,) = config.problems.values()
+    return problem
+
+
 def test_defaults_overrides_and_seeds(tmp_path):
     path = write(tmp_path, MINIMAL + "budget: 50\nscenes: {train: 9}\n")
     config = load_config(path, ["scenes.test=3", "budget=70", "agents.camera.target_mean=0.2"], num_seeds=2)
-    assert (config.budget, config.scenes.train, config.scenes.test, config.seeds) == (70, 9, 3, [0, 1])
+    problem = only(config)
+    assert (problem.budget, problem.scenes.train, problem.scenes.test, config.seeds) == (70, 9, 3, [0, 1])
     assert config.agent_spec("camera") == ("camera", {"target_mean": 0.2})
-    assert config.setting("test").num_scenes == 3
+    assert [problem.setting(split).num_scenes for split in ("train", "validation", "test")] == [9, 16, 3]
 
 
 @pytest.mark.parametrize(
@@ -32,8 +43,8 @@ def test_defaults_overrides_and_seeds(tmp_path):
     ],
 )
 def test_data_is_by_default_what_suits_the_task(tmp_path, overrides, data):
-    config = load_config(write(tmp_path, MINIMAL), overrides)
-    assert config.data == config.setting("train").data == asdict(config)["data"] == data
+    config = CompareConfig.of({"agents": {"input": {}}, **dict(change.split("=") for change in overrides)})
+    assert only(config).env.data == only(config).setting("train").data == config.flat()["data"] == data
 
 
 def test_one_agent_twice_under_two_names(tmp_path):
@@ -48,21 +59,38 @@ def test_one_agent_twice_under_two_names(tmp_path):
     [
         ("agents: {posips: {}}", "unknown agent 'posips'; did you mean 'posisp'"),
         (MINIMAL + "buget: 3", "unknown config key 'buget'; did you mean 'budget'"),
+        (MINIMAL + "split: test", "unknown config key 'split'"),
+        (MINIMAL + "num_scenes: 3", "unknown config key 'num_scenes'"),
         (MINIMAL + "scenes: {training: 3}", "training"),
         (MINIMAL + "budget: many", "budget.*many"),
         (MINIMAL + "budget: 0", "'budget' must be at least 1"),
+        (MINIMAL + "curve_points: 0", "'curve_points' must be at least 1"),
+        (MINIMAL + "steps_per_evaluation: 0.5", "'steps_per_evaluation' must be at least 1"),
+        (MINIMAL + "steps_per_evaluation: .nan", "'steps_per_evaluation' must be at least 1"),
         (MINIMAL + "seeds: []", "'seeds'"),
         (MINIMAL + "seeds: [1, 1]", "'seeds'"),
+        (MINIMAL + "seeds: [-1]", r"'seeds' must lie in \[0, 2\*\*64\)"),
+        (MINIMAL + "seeds: [18446744073709551616]", r"'seeds' must lie in \[0, 2\*\*64\)"),
+        (MINIMAL + "run_timeout: -1", "'run_timeout' must be at least 0"),
+        (MINIMAL + "keep: 0", "'keep' must be at least 1"),
         (MINIMAL + "scenes: {test: 0}", "num_scenes must be at least 1"),
         (MINIMAL + "image_size: 8", "image_size must be at least 16"),
         (MINIMAL + "max_length: 0", "max_length"),
         (MINIMAL + "task: detektion", "unknown task 'detektion'"),
         (MINIMAL + "bank: refrence", "did you mean 'reference'"),
         (MINIMAL + "modules: [gamma, denoize]", "unknown module 'denoize'; did you mean 'denoise'"),
+        (MINIMAL + "objective: {entopy: 1}", "did you mean 'entropy'"),
         (MINIMAL + "reward: {hihg: 1}", "unknown reward setting 'hihg'; did you mean 'high'"),
         (MINIMAL + "data: flickr", "flickr"),
         (MINIMAL + "data: 'folder:/no/such/folder'", "/no/such/folder"),
         (MINIMAL + "device: abacus", "device 'abacus'"),
+        (MINIMAL + "problems: {}", "'problems' must map names to their keys"),
+        (MINIMAL + "problems: {a: 3}", "'problems' must map names to their keys"),
+        (MINIMAL + "problems: {a: {buget: 3}}", "unknown config key 'buget'"),
+        (MINIMAL + "problems: {a: {seeds: [0]}}", "unknown config key 'seeds'"),
+        (MINIMAL + "problems: {a/b: {}}", "'a/b' cannot be a folder's name"),
+        ("agents: {'..': {agent: input}}", "cannot be a folder's name"),
+        ("agents: {' x': {agent: input}}", "cannot be a folder's name"),
         ("agents: {posisp: {sequence_lr: fast}}", "sequence_lr"),
         ("agents: {posisp: 3}", "must be a mapping"),
         ("agents: {}", "names no agents"),
@@ -84,3 +112,108 @@ def test_missing_file(tmp_path):
 def test_override_without_a_value(tmp_path):
     with pytest.raises(UserError, match="key=value"):
         load_config(write(tmp_path, MINIMAL), ["budget"])
+
+
+# Of each key another value than its default.
+OTHERS = {
+    "data": "synthetic",
+    "image_size": 24,
+    "scene_seed": 5,
+    "bank": "reference",
+    "modules": ["exposure", "gamma"],
+    "max_length": 1,
+    "task": "segmentation",
+    "task_options": {"losses": ["box", "class"]},
+    "on_error": "skip",
+    "order": "typed",
+    "repeats": True,
+    "objective": {"entropy": 1.0},
+    "reward": {"low": 0.02},
+    "device": "cpu:0",
+}
+
+
+class TestEveryFieldOfTheSettingIsAKey:
+    def test_all_have_another_value_here(self):
+        assert set(OTHERS) == {field.name for field in fields(Setting)} - {"split", "num_scenes"}
+        assert all(getattr(Setting(), key) != value for key, value in OTHERS.items())
+
+    @pytest.mark.parametrize("key", OTHERS)
+    def test_it_arrives_in_environments_training_and_results(self, tmp_path, key):
+        keys = dict.fromkeys([key, *(["task"] if key == "task_options" else [])])
+        file = write(tmp_path, MINIMAL + "\n".join(f"{k}: {OTHERS[k]}" for k in keys) + "\nscenes: {train: 2}")
+        config = load_config(file)
+        problem = only(config)
+        assert problem.flat()[key] == config.flat()[key] == OTHERS[key]
+        for split in ("train", "validation", "test"):
+            assert getattr(problem.setting(split), key) == OTHERS[key]
+        assert getattr(only(CompareConfig.of(config.flat())).setting("test"), key) == OTHERS[key]
+        made = Training(problem.setting("train"), 0, Budget()).make("ISP/Sequence-v0").unwrapped
+        assert made.spec.kwargs[key] == OTHERS[key]
+
+
+class TestFlat:
+    @pytest.mark.parametrize("several", [False, True])
+    def test_makes_the_same_config_again(self, tiny, several):
+        keys = {"problems": {"a": {}, "b": {"image_size": 24}}} if several else {"objective": {"entropy": 1.0}}
+        config = tiny({"camera": {"target_mean": 0.2}}, **keys)
+        assert CompareConfig.of(config.flat()) == config and config.several == several
+
+    def test_a_problem_too(self, tiny):
+        problem = only(tiny(order="typed"))
+        assert Problem.of(problem.name, problem.flat()) == problem
+
+
+class TestProblems:
+    def test_lie_over_the_common_keys(self, tiny):
+        problems = {"dark": {"scenes": {"test": 5}, "budget": 30}, "small": {"modules": ["gamma"]}}
+        dark, small = tiny(problems=problems, scenes={"train": 4, "test": 3}).problems.values()
+        assert (dark.name, dark.scenes.train, dark.scenes.test, dark.budget) == ("dark", 4, 5, 30)
+        assert (small.scenes.test, small.budget, small.env.modules, dark.env.image_size) == (3, 16, ["gamma"], 16)
+
+    def test_one_alone_may_be_named(self, tiny):
+        config = tiny(problems={"mine": {}})
+        assert not config.several and list(config.problems) == ["mine"]
+        assert CompareConfig.of(config.flat()) == config
+
+
+class Few(DataSource):
+    """Six training scenes and three of each other split, as a folder of RAW files may have."""
+
+    name = "few"
+    licence = reference = description = ""
+
+    def version(self):
+        return "1"
+
+    def check(self, argument):
+        pass
+
+    def fingerprint(self, argument):
+        return ""
+
+    def load(self, argument, split, count, image_size, seed, on_error="raise"):
+        ids = [f"{split}/{i}" for i in range(6 if split == "train" else 3)][:count]
+        images = torch.full((len(ids), 3, image_size, image_size), 0.1)
+        return SceneSet(MemoryStore(images, images), ids, ids, split, "few")
+
+
+class TestSceneCounts:
+    """Reports once showed what was asked for: 16 training scenes of a set that has 6."""
+
+    @staticmethod
+    def problem(**scenes):
+        return Problem.of("p", {"data": f"{__name__}:Few", "scenes": scenes, "image_size": 16})
+
+    def test_too_many_is_an_error_that_says_how_many_there_are(self):
+        with pytest.raises(UserError, match=r"scenes\.train=9, and data=.*Few has 6; ask for 6, or .*exact=false"):
+            self.problem(train=9).counted()
+
+    def test_what_there_is_on_request(self):
+        counted = self.problem(train=9, test=2, exact=False).counted()
+        assert (counted.scenes.train, counted.scenes.validation, counted.scenes.test) == (6, 3, 2)
+
+    def test_by_default_all_there_are(self):
+        counted = self.problem().counted()
+        assert (counted.scenes.train, counted.scenes.validation, counted.scenes.test) == (6, 3, 3)
+        assert counted.counted() == counted and counted.flat()["scenes"]["train"] == 6

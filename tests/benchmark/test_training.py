@@ -24,28 +24,33 @@ def test_environments_share_the_budget_and_stop_at_its_end():
 
 
 def test_environments_have_the_setting_of_the_comparison():
-    setting = Setting(num_scenes=6, image_size=24, modules=("exposure", "gamma"), max_length=1)
+    setting = Setting(num_scenes=6, image_size=24, modules=["exposure", "gamma"], max_length=1)
     env = Training(setting, 0, Budget()).make("ISP/Sequence-v0")
     assert env.observation_space.shape == (3, 24, 24)
     assert env.action_space["sequence"].nvec.tolist() == [3]
 
 
-def test_scene_stream_shows_what_the_environments_show():
-    training = Training(SMALL, 7, Budget())
+@pytest.mark.parametrize("seed", [0, 7, 2**32 - 1])
+def test_scenes_at_are_those_that_the_environments_show(seed):
+    training = Training(SMALL, seed, Budget())
     env = training.make_vec("ISP/Sequence-v0", 3)
     _, info = env.reset(seed=training.seed)
-    seen = [info["scene"]]
-    for _ in range(4):
-        seen.append(env.step(env.action_space.sample())[-1]["scene"])
-    stream = training.scene_stream(3)
-    assert np.array_equal(seen, torch.stack([next(stream) for _ in seen]).numpy())
+    seen = [info["scene"], *(env.step(env.action_space.sample())[-1]["scene"] for _ in range(4))]
+    assert np.array_equal(seen, [training.scenes_at(torch.arange(3), episode).numpy() for episode in range(5)])
+    assert training.scenes_at(2, 4).tolist() == [seen[4][2]]
 
 
 def test_gradients_reach_the_parameters_and_are_counted():
     training = Training(SMALL, 0, Budget())
     params = training.bank.neutral.repeat(2, 1).requires_grad_()
-    sequences = torch.tensor([[0, 10], [1, 10]])
-    outcome = training.transition.play(training.scenes.batch([0, 1]), sequences, params)
-    outcome.loss.sum().backward()
+    pipelines = training.rules.admit(torch.tensor([[0, 10], [1, 10]]), params)
+    training.play(training.scenes.batch([0, 1]), pipelines).loss.sum().backward()
     assert (params.grad[0, 0] != 0) and (params.grad[1, 1] != 0)
-    assert training.budget.gradient_evaluations == 2
+    assert training.budget.spent.gradient_evaluations == 2
+
+
+def test_without_a_recorder_nothing_is_kept():
+    training = Training(SMALL, 0, Budget())
+    training.log(loss=1.0)
+    training.checkpoint(object(), None)
+    assert training.resume(None) is False
