@@ -38,7 +38,7 @@ class Rules:
         """The rules as values that JSON can hold."""
         return {
             "bank": self.bank.name,
-            "modules": list(self.bank.names),
+            "modules": list(self.bank.specs),
             "max_length": self.max_length,
             "typed": self.typed,
             "repeats": self.repeats,
