@@ -146,7 +146,7 @@ def test_a_metric_that_is_not_defined_is_named():
             return meter
 
     with pytest.raises(
-        UserError, match=r"psnr is not defined on the 40 validation scenes of data=skimage.*scenes\.valid"
+        UserError, match=r"psnr is not defined on the 40 validation scenes of data=photos.*scenes\.valid"
     ):
         evaluate(Enhance(lambda images: images), SCENES, RULES, Nowhere())
 
