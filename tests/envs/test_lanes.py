@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from isp_gym.envs.episodes import scene_indices
 from isp_gym.errors import UserError
 
 IDS = sorted(key for key in gym.registry if key.startswith("ISP/"))
@@ -41,6 +42,17 @@ def test_scenes_do_not_depend_on_the_policy(env_id, make_vec):
         shared = min(len(one), len(other))
         assert shared >= 5
         assert one[:shared] == other[:shared]
+
+
+@every_id
+def test_a_reset_without_a_seed_goes_on_with_the_streams(env_id, make, make_vec):
+    """The k-th episode shows the k-th scene of its stream, whether a reset or the end of another one began it."""
+    seeds = np.array([8, 9, 10], np.uint64)
+    expected = [scene_indices(seeds, np.full(3, k, np.uint64), 1000).tolist() for k in range(3)]
+    env, single = make_vec(env_id, 3, num_scenes=1000), make(env_id, num_scenes=1000)
+    for k in range(3):
+        assert env.reset(seed=None if k else 8)[1]["scene"].tolist() == expected[k]
+        assert single.reset(seed=None if k else 9)[1]["scene"] == expected[k][1]
 
 
 @every_family
