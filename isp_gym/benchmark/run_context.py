@@ -44,7 +44,7 @@ class Run:
         train_scenes_read: Ids of the training scenes that were read, whoever read them, when the training has ended.
         resumed: How often the run was interrupted and went on.
         stop_requested: Set from outside to let the run save itself and end at its next checkpoint.
-        in_training: Whether the agent is learning now.
+        in_training: Whether the agent is learning now, and not being measured or saved.
         stalled: Set by who ends a training in which nothing is spent any more.
     """
 
@@ -112,11 +112,11 @@ class Run:
         spent = self.budget.task_evaluations
         due = spent >= self.curve.due
         if due:
-            with self._clock.paused():
+            with self._aside():
                 self._note({"point": self.curve.measure(self._agent, spent)})
         late = time.monotonic() - self._saved_at >= self.plan.checkpoint_seconds
         if learner is not None and (due or late or self.stop_requested):
-            with self._clock.paused():
+            with self._aside():
                 self._save(learner)
         if self.stop_requested:
             raise Stopped
@@ -160,6 +160,14 @@ class Run:
     def reads(self) -> ReadLog:
         """What scenes were read by whom."""
         return self._reads
+
+    @contextmanager
+    def _aside(self) -> Iterator[None]:
+        """What the benchmark itself does in the middle of a training, which is not the agent's time."""
+        self.in_training = False
+        with self._clock.paused():
+            yield
+        self.in_training = True
 
     def _save(self, learner: Learner) -> None:
         log = self.folder / LOG

@@ -46,6 +46,7 @@ class Worker:
         process: The process, the leader of a group that its own children belong to.
         answer: What it says in the end: ``("done",)``, ``("stopped",)`` or ``("failed", line, traceback)``.
         spent: Shared counter of task evaluations.
+        said: What it has said so far.
     """
 
     plan: Plan
@@ -53,6 +54,7 @@ class Worker:
     process: Any
     answer: Connection
     spent: Any
+    said: tuple[str, ...] | None = None
 
     @classmethod
     def start(cls, plan: Plan, folder: Path) -> Worker:
@@ -73,14 +75,16 @@ class Worker:
 
     def outcome(self) -> tuple[str, ...] | None:
         """What the run says, once its process has ended; ``None`` before."""
-        if self.process.is_alive():
-            return None
-        said: tuple[str, ...] | None = None
+        alive = self.process.is_alive()
+        # Listen before it has ended, too: it would wait for ever with an answer that is longer than the pipe.
         with contextlib.suppress(EOFError, OSError):
-            said = self.answer.recv() if self.answer.poll() else None
+            self.said = self.said or (self.answer.recv() if self.answer.poll() else None)
+        if alive:
+            return None
         self.process.join()
         code = self.process.exitcode
         self.close()
+<<<<<<< HEAD
         if code == _STUCK_CODE:
             return (
                 "failed",
@@ -88,6 +92,9 @@ class Worker:
                 "",
             )
         return said or ("failed", f"was killed (exit code {code}); is there enough memory? try --jobs 1", "")
+=======
+        return self.said or ("failed", f"was killed (exit code {code}); is there enough memory? try --jobs 1", "")
+>>>>>>> wt-bench
 
     def stop(self) -> None:
         """Ask it to save itself and end."""
@@ -207,11 +214,11 @@ def _work(plan: Plan, folder: Path, answer: Connection, spent: Any) -> None:
     if hasattr(os, "setpgrp"):
         os.setpgrp()  # its own group: Ctrl-C at a terminal is the parent's, and one signal ends it with its children
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(_STALL, _raise_stalled)
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
     def on_start(context: Run) -> None:
         signal.signal(signal.SIGTERM, lambda number, frame: setattr(context, "stop_requested", True))
+        signal.signal(_STALL, lambda number, frame: _raise_stalled(context))
         threading.Thread(target=_watch, args=(context, spent), daemon=True).start()
 
     try:
@@ -249,7 +256,7 @@ def _watch(context: Run, spent: Any) -> None:
         now = (context.budget.spent.task_evaluations, context.budget.spent.env_steps)
         spent.value = now[0]
         if now != last or not context.in_training:
-            last, since = now, time.monotonic()
+            last, since, context.stalled = now, time.monotonic(), False
         elif timeout and time.monotonic() - since > timeout + _STUCK:
             os._exit(_STUCK_CODE)  # it does not heed Stalled
         elif timeout and time.monotonic() - since > timeout and not context.stalled:
@@ -265,5 +272,6 @@ def _end_training() -> None:
         _thread.interrupt_main(_STALL)
 
 
-def _raise_stalled(number: int, frame: Any) -> None:
-    raise Stalled
+def _raise_stalled(context: Run) -> None:
+    if context.in_training:  # which may have ended while the signal was on its way
+        raise Stalled

@@ -77,7 +77,7 @@ def test_a_plan_can_be_sent_to_a_process(plan):
 def test_plans_in_the_configs_order(tiny):
     problems = {"a": {}, "b": {"image_size": 24}}
     config = tiny({"input": {}, "mine": {"agent": "camera", "target_mean": 0.2}}, problems=problems, seeds=[3, 1])
-    plans = plans_of(config, {name: CHECKSUMS for name in problems})
+    plans = plans_of(config, dict.fromkeys(problems, CHECKSUMS))
     assert [(p.problem.name, str(p)) for p in plans[::2]] == [
         ("a", "input seed 3"),
         ("a", "mine seed 3"),
