@@ -84,17 +84,9 @@ class Worker:
         self.process.join()
         code = self.process.exitcode
         self.close()
-<<<<<<< HEAD
         if code == _STUCK_CODE:
-            return (
-                "failed",
-                f"spent nothing for {self.plan.run_timeout:g} s (run_timeout), and could not be ended",
-                "",
-            )
-        return said or ("failed", f"was killed (exit code {code}); is there enough memory? try --jobs 1", "")
-=======
+            return "failed", f"spent nothing for {self.plan.run_timeout:g} s (run_timeout), and had to be killed", ""
         return self.said or ("failed", f"was killed (exit code {code}); is there enough memory? try --jobs 1", "")
->>>>>>> wt-bench
 
     def stop(self) -> None:
         """Ask it to save itself and end."""

@@ -14,7 +14,7 @@ BANK = RULES.bank
 
 
 class Answers(Agent):
-    """Answers each image with the same modules by name, all at the same parameter level, or with what a function says."""
+    """Answers each image with the same modules by name, at the same parameter level, or with what a function says."""
 
     def __init__(self, *modules, level=0.6, answer=None):
         self.modules, self.level, self.answer = modules, level, answer
