@@ -150,6 +150,15 @@ def test_steps_inside_inference_mode_and_resets_outside(env_id, make, make_vec):
                 each.reset()
 
 
+def test_a_reset_inside_inference_mode_and_ends_outside(make_vec):
+    """The scenes of a sub-environment that ends are replaced in place among those that the reset began."""
+    env = make_vec("ISP/Stepwise-v0", 2)
+    with torch.inference_mode():
+        env.reset(seed=0)
+    *_, ended, _, _ = env.step({"module": np.array([10, 0]), "params": np.full((2, 27), 0.4, np.float32)})
+    assert ended.tolist() == [True, False]
+
+
 @every_id
 def test_render_before_reset(env_id, make, make_vec):
     for env in (make(env_id, render_mode="rgb_array"), make_vec(env_id, 2, render_mode="rgb_array")):
