@@ -148,10 +148,12 @@ def _failure(worker: Worker, said: tuple[str, ...]) -> dict[str, Any]:
 
 @torch.no_grad()
 def _try(setting: Any) -> None:
-    """Score a scene, and read some: what is unreadable or does not suit the task is found now, not in the middle."""
+    """Score and measure a scene, and read some: what is unreadable or does not suit the task is found now, not in the middle."""
     scenes = setting.load_scenes()
     batch = scenes.batch([0])
-    setting.make_task().loss(batch.images, batch)
+    task = setting.make_task().unmetered
+    task.loss(batch.images, batch)
+    task.meter().add(batch.images, batch)
     for start in range(0, min(len(scenes), _READ_AHEAD), 16):
         scenes.batch(range(start, min(start + 16, len(scenes))))
 
