@@ -22,20 +22,12 @@ from isp_gym.pipelines import Pipelines
 class TestResults:
     def test_follow_the_published_schema_and_are_what_was_returned(self, finished):
         results, out = finished
-<<<<<<< HEAD
-        assert json.loads((out / "results.json").read_text()) == results
-        runs = [(row["agent"], row["seed"]) for row in results["rows"]]
-        assert runs == [(agent, seed) for agent in small().agents for seed in (0, 1)]
-        for row in results["rows"]:
-            assert (row["task"], row["data"], row["split"]) == ("enhancement", "photos", "test")
-=======
         assert read_results(out / "results.json") == json.loads(json.dumps(results))
 
     def test_one_row_for_each_agent_and_seed_in_the_configs_order(self, finished, agents):
         assert [(row["agent"], row["seed"]) for row in finished[0]["rows"]] == [(agent, 1) for agent in agents]
         for row in finished[0]["rows"]:
             assert (row["task"], row["data"], row["split"]) == ("enhancement", "skimage", "test")
->>>>>>> wt-bench
             assert set(row["metrics"]) == {"psnr", "ssim"}
 
     def test_all_learners_spend_the_same(self, finished):
