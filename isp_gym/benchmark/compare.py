@@ -148,7 +148,7 @@ def _failure(worker: Worker, said: tuple[str, ...]) -> dict[str, Any]:
 
 @torch.no_grad()
 def _try(setting: Any) -> None:
-    """Score and measure a scene, and read some: what is unreadable or does not suit the task is found now, not in the middle."""
+    """Score and measure a scene, and read some: what is unreadable or does not suit the task is found now."""
     scenes = setting.load_scenes()
     batch = scenes.batch([0])
     task = setting.make_task().unmetered
