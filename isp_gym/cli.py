@@ -70,7 +70,8 @@ def compare(
     for name, problem in CompareConfig.of(results["config"]).problems.items():
         lines = summarise([row for row in results["rows"] if row["problem"] == name])
         there = ", ".join(f"{getattr(problem.scenes, split)} {split}" for split in SPLITS)
-        console.print(rich_table(lines, f"{problem.env.task} on {problem.env.data} ({there} scenes)"))
+        title = f"{problem.env.task} on {problem.env.data} ({there} scenes)"
+        console.print(rich_table(lines, f"{name}: {title}" if len(results["data"]) > 1 else title))
     console.print(f"report: {out / 'report.html'}", highlight=False, soft_wrap=True, markup=False)
     if as_json:
         print(json.dumps(results))

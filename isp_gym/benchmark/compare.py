@@ -107,7 +107,7 @@ def _run(places: list[tuple[Plan, Path]], folder: OutFolder, jobs: int, console:
         else:
             failures.append(_failure(worker, said))
 
-    with Progress(console) as progress:
+    with Progress(console, len({plan.problem.name for plan, _ in places}) > 1) as progress:
         try:
             run_all(todo, jobs, progress.update, on_end)
         except Interrupted:

@@ -101,16 +101,17 @@ def _plot(rows: Sequence[dict[str, Any]], key: str, label: str) -> str:
         for curve in curves:
             axes.plot(*curve.T, color=colour, alpha=0.3, linewidth=1)
         if curves:
-            # Matplotlib takes dollars for formulas, and hides labels that begin with an underscore.
-            label = agent.replace("$", r"\$")
-            axes.plot(
-                *_mean_curve(curves).T, color=colour, linewidth=2.2, label=label if label[0] != "_" else f" {label}"
-            )
+            axes.plot(*_mean_curve(curves).T, color=colour, linewidth=2.2, label=_as_text(agent))
     axes.set(xlabel="task evaluations", ylabel=label)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     return _svg(figure)
+
+
+def _as_text(name: str) -> str:
+    """A name as matplotlib shows it unchanged: it takes dollars for formulas, and hides what begins with ``_``."""
+    return (" " if name.startswith("_") else "") + name.replace("$", r"\$")
 
 
 def _points(row: dict[str, Any], key: str) -> np.ndarray:
