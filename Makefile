@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 VENV_FULL := .venv-full
 BIN := $(VENV)/bin
+# The tests of what torch computes: their results may differ in the last bit from one CPU to another.
+NUMERIC := $(addprefix tests/,modules networks tasks rewards envs agents baselines)
 
-.PHONY: setup setup-full compare test test-full lint bench clean
+.PHONY: setup setup-full compare test test-kernels test-full lint bench soak clean
 
 setup: $(VENV)/.installed
 
@@ -31,6 +33,9 @@ lint: setup
 test: setup lint
 	$(BIN)/pytest
 
+test-kernels: setup
+	$(BIN)/python .ci/kernels.py $(NUMERIC)
+
 test-full: setup-full
 	$(VENV_FULL)/bin/pytest -m full
 
@@ -38,6 +43,9 @@ bench: setup
 	$(BIN)/python benchmarks/modules.py
 	$(BIN)/python benchmarks/envs.py
 	$(BIN)/python benchmarks/controllers.py
+
+soak: setup
+	$(BIN)/python benchmarks/kill_and_resume.py --kills 20
 
 clean:
 	rm -rf $(VENV) $(VENV_FULL) build *.egg-info

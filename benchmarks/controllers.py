@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from agents import POSISP
 from isp_gym.modules import get_bank
+from isp_gym.pipelines import Rules
 
 REPEATS = 20  # a call takes about a millisecond
 BANK = get_bank("stable")
@@ -39,12 +40,13 @@ def measure(seconds: float, image: torch.Tensor) -> list[dict[str, Any]]:
     agents = {}
     for name, options in VARIANTS.items():
         agents[name] = POSISP(**options)
-        agents[name].build(BANK, BANK.num_modules)
+        agents[name].build(Rules(BANK, BANK.num_modules))
     calls: dict[str, Callable[[], Any]] = {}
     for name, agent in agents.items():
         sequence = agent.policy.greedy()[None]
         calls[f"{name}/predictor"] = lambda agent=agent, sequence=sequence: agent.predictor(image, sequence)
-        calls[f"{name}/with decoding"] = lambda agent=agent: agent.pipelines(image)
+        # The agent itself decodes its sequence once: a sample takes the same steps each time.
+        calls[f"{name}/with decoding"] = lambda agent=agent: agent.predictor(image, agent.policy.sample(1).sequences)
     with torch.no_grad():
         timed = take_turns(
             {name: lambda call=call: [call() for _ in range(REPEATS)] for name, call in calls.items()}, seconds

@@ -26,6 +26,7 @@ from isp_gym.benchmark.replay_oracle import is_oracle, replay_oracle
 from isp_gym.benchmark.results import SCHEMA
 from isp_gym.benchmark.table import rich_table, summarise
 from isp_gym.benchmark.workers import Interrupted, interrupts
+from isp_gym.config import names_in, read_yaml, words_in
 from isp_gym.data import SPLITS, data_card, source_table
 from isp_gym.envs import environment_table
 from isp_gym.errors import UserError
@@ -69,7 +70,8 @@ def compare(
     for name, problem in CompareConfig.of(results["config"]).problems.items():
         lines = summarise([row for row in results["rows"] if row["problem"] == name])
         there = ", ".join(f"{getattr(problem.scenes, split)} {split}" for split in SPLITS)
-        console.print(rich_table(lines, f"{problem.env.task} on {problem.env.data} ({there} scenes)"))
+        title = f"{problem.env.task} on {problem.env.data} ({there} scenes)"
+        console.print(rich_table(lines, f"{name}: {title}" if len(results["data"]) > 1 else title))
     console.print(f"report: {out / 'report.html'}", highlight=False, soft_wrap=True, markup=False)
     if as_json:
         print(json.dumps(results))
@@ -94,7 +96,9 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="End with the results as one line of JSON.")] = False,
 ) -> None:
     """Measure one policy on the scenes of a split, and say in physical units what it does."""
-    with plugins.untrusted(_named(policy, task, data, *(overrides or ())), allow=allow_code or config is not None):
+    written = [policy, task or "", data or "", *(overrides or ())]
+    mine = [] if config is None else words_in(read_yaml(config))
+    with plugins.untrusted(names_in([*written, *mine]), allow=allow_code):
         chosen = problem_for(policy, config, overrides or (), task, data, problem)
         row = evaluate_policy(policy, chosen, split, budget)
         cards = {row["problem"]: data_card([chosen.setting(split).load_scenes()])} if as_json else {}
@@ -218,12 +222,6 @@ def _console(stderr: bool = False) -> Console:
     """As wide as the terminal, or 160 columns where there is none, so that a file or a pipe gets whole tables."""
     console = Console(stderr=stderr)
     return console if console.is_terminal else Console(stderr=stderr, width=160)
-
-
-def _named(*words: str | None) -> list[str]:
-    """What the user has written on the command line, as names of plug-ins that may be imported."""
-    values = [word.partition("=")[2] if "=" in word else word for word in words if word]
-    return [*values, *(value.partition(":")[2] for value in values)]
 
 
 # Faults of the machine that need no traceback: no space, quota, read-only, too many files.

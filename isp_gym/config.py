@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -84,6 +84,24 @@ def override(values: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, A
         return OmegaConf.to_container(merged, resolve=True)  # type: ignore[return-value]
     except (YAMLError, OmegaConfBaseException) as error:
         raise UserError(f"{' '.join(overrides)} cannot be read: {' '.join(str(error).split())}") from error
+
+
+def words_in(value: Any) -> list[str]:
+    """All strings in a plain value, keys of mappings too."""
+    if isinstance(value, Mapping):
+        return [word for item in value.items() for part in item for word in words_in(part)]
+    if isinstance(value, (list, tuple)):
+        return [word for part in value for word in words_in(part)]
+    return [value] if isinstance(value, str) else []
+
+
+def names_in(words: Iterable[str]) -> set[str]:
+    """What the words of a command line or config may name: ``key=NAME``, ``kind:NAME`` and ``NAME`` alike."""
+    found = set()
+    for word in words:
+        value = word.partition("=")[2] if "=" in word else word
+        found |= {value, value.partition(":")[2], value.rpartition(":")[0]}
+    return found - {""}
 
 
 def _check_overrides(overrides: Sequence[str]) -> None:

@@ -38,7 +38,7 @@ class Rules:
         """The rules as values that JSON can hold."""
         return {
             "bank": self.bank.name,
-            "modules": list(self.bank.names),
+            "modules": list(self.bank.specs),
             "max_length": self.max_length,
             "typed": self.typed,
             "repeats": self.repeats,
@@ -105,7 +105,7 @@ class Rules:
         # Where nothing is dropped the order is 0, 1, 2, ...: parameters keep their steps, and no copy is made.
         if bool((order != torch.arange(order.shape[1], device=order.device)).any()):
             params = params.gather(1, order[:, :, None].expand_as(params))
-        return Pipelines(self, tokens, params, refused=asked - kept.sum(1))
+        return _valid(self, tokens, params, asked - kept.sum(1))
 
     def of_names(self, sequences: Iterable[Sequence[str]], params: Iterable[Sequence[Sequence[float]]]) -> Pipelines:
         """Make pipelines of module names, and of each step its module's own normalised parameters.
@@ -182,7 +182,7 @@ class Pipelines:
 
     def __getitem__(self, rows: Tensor | slice) -> Pipelines:
         """Those at ``rows``, a slice or (n,) int64."""
-        return Pipelines(self.rules, self.tokens[rows], self.params[rows], self.refused[rows])
+        return _valid(self.rules, self.tokens[rows], self.params[rows], self.refused[rows])
 
     def __call__(self, images: Tensor) -> Tensor:
         """Apply pipeline i to image i, (B, 3, H, W) -> (B, 3, H, W), unclipped and differentiable."""
@@ -195,11 +195,11 @@ class Pipelines:
 
     def to(self, device: torch.device | str) -> Pipelines:
         """Move tokens and parameters to ``device``."""
-        return Pipelines(self.rules, self.tokens.to(device), self.params.to(device), self.refused.to(device))
+        return _valid(self.rules, self.tokens.to(device), self.params.to(device), self.refused.to(device))
 
     def detach(self) -> Pipelines:
         """The same without gradients."""
-        return Pipelines(self.rules, self.tokens, self.params.detach(), self.refused)
+        return _valid(self.rules, self.tokens, self.params.detach(), self.refused)
 
     @staticmethod
     def cat(parts: Sequence[Pipelines]) -> Pipelines:
@@ -237,6 +237,14 @@ class Pipelines:
         return [token for token in self.tokens[i].tolist() if token != self.rules.bank.end_token]
 
 
+def _valid(rules: Rules, tokens: Tensor, params: Tensor, refused: Tensor) -> Pipelines:
+    """Pipelines of what is known to be valid; checking takes a walk through all steps, which environments need once."""
+    made = object.__new__(Pipelines)
+    for name, value in (("rules", rules), ("tokens", tokens), ("params", params), ("refused", refused)):
+        object.__setattr__(made, name, value)
+    return made
+
+
 def _fitted(rules: Rules, tokens: Any, params: Any) -> tuple[Tensor, Tensor]:
     """Tokens (B, L) and parameters (B, L, P) of known tokens and numbers in [0, 1], whatever widths they came in."""
     bank, length = rules.bank, rules.max_length
@@ -262,9 +270,10 @@ def _fitted(rules: Rules, tokens: Any, params: Any) -> tuple[Tensor, Tensor]:
         raise ValueError(f"a pipeline has more than {length} modules")
     width = min(tokens.shape[1], length)
     tokens = F.pad(tokens[:, :length], (0, length - width), value=bank.end_token)
+    # Copies, so that whoever fills the same tensors for the next batch does not rewrite what was scored.
     if params.ndim == 2:
-        return tokens, params[:, None].expand(-1, length, -1)
-    return tokens, F.pad(params[:, :length], (0, 0, 0, length - width))
+        return tokens.clone(), params.clone()[:, None].expand(-1, length, -1)
+    return tokens.clone(), F.pad(params[:, :length], (0, 0, 0, length - width)).clone()
 
 
 def _reason(rules: Rules, before: Tensor, name: str) -> str:

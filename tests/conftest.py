@@ -28,7 +28,8 @@ def _seeded():
 class OneDevice(TorchFunctionMode):
     """Refuses what an accelerator refuses: an operation on tensors of two devices. Many meta kernels do not look."""
 
-    moves = (torch.Tensor.to, torch.Tensor.copy_)
+    # The last is asked by nn.Module.to, of a parameter and of what it became.
+    moves = (torch.Tensor.to, torch.Tensor.copy_, torch._has_compatible_shallow_copy_type)
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         devices = set()

@@ -75,10 +75,10 @@ class TestRules:
     @given(sequences=rows)
     def test_what_is_admitted_is_valid_and_admitted_again_as_it_is(self, kind, sequences):
         once = RULES[kind].admit(torch.tensor(sequences), numbers(len(sequences), LENGTH, P))
-        again = RULES[kind].admit(once.tokens, once.params)
-        assert torch.equal(again.tokens, once.tokens)
-        assert torch.equal(again.params, once.params)
-        assert not again.refused.any()
+        for again in (RULES[kind].admit(once.tokens, once.params), Pipelines(RULES[kind], once.tokens, once.params)):
+            assert torch.equal(again.tokens, once.tokens)
+            assert torch.equal(again.params, once.params)
+            assert not again.refused.any()
 
     @every_kind
     def test_allowed_says_what_legal_takes(self, kind):
@@ -92,6 +92,18 @@ class TestRules:
             assert allowed[END]
             for token in range(END):
                 assert bool(rules.legal(torch.tensor([[*before, token]]))[0, -1]) == bool(allowed[token])
+
+    @pytest.mark.parametrize("shape", [(1, P), (1, 3, P), (1, LENGTH, P)])
+    @pytest.mark.parametrize("make", [Rules.admit, Pipelines], ids=["admit", "Pipelines"])
+    def test_filling_the_same_tensors_again_changes_nothing(self, make, shape):
+        """An agent may answer every batch in one buffer; what was scored is what is recorded."""
+        tokens, params = torch.full((1, shape[1] if len(shape) == 3 else 3), END), numbers(*shape)
+        tokens[0, :2] = torch.tensor([3, 1])
+        pipelines = make(FREE, tokens, params)
+        record = pipelines.record(0)
+        tokens.fill_(2)
+        params.fill_(0.5)
+        assert pipelines.record(0) == record
 
     def test_inputs_are_left_alone(self):
         tokens, params = torch.tensor([[3, 3, END, 2]]), numbers(1, 4, P)

@@ -86,7 +86,6 @@ class SequenceTraining:
             **self.sequence_learner.state_dict(),
             "predictor": self.predictor.state_dict(),
             "params_optimizer": self.params_optimizer.state_dict(),
-            "initial_losses": self.training.transition.initial_losses,
             "total": self.total,
             "images": self.images,
             "iteration": self.iteration,
@@ -98,7 +97,6 @@ class SequenceTraining:
         self.sequence_learner.load_state_dict(state)
         self.predictor.load_state_dict(state["predictor"])
         self.params_optimizer.load_state_dict(state["params_optimizer"])
-        self.training.transition.initial_losses.copy_(state["initial_losses"])
         self.total, self.images = state["total"], state["images"]
         self.iteration, self.position = state["iteration"], state["position"]
 

@@ -104,10 +104,10 @@ def _run(places: list[tuple[Plan, Path]], folder: OutFolder, jobs: int, console:
         progress.end(worker)
         if said[0] == "done":
             progress.show(finished_row(worker.plan.digest, worker.folder / ROW))
-        elif said[0] == "failed":
-            failures.append(_failure(worker, said, folder))
+        else:
+            failures.append(_failure(worker, said))
 
-    with Progress(console) as progress:
+    with Progress(console, len({plan.problem.name for plan, _ in places}) > 1) as progress:
         try:
             run_all(todo, jobs, progress.update, on_end)
         except Interrupted:
@@ -120,17 +120,19 @@ def _run(places: list[tuple[Plan, Path]], folder: OutFolder, jobs: int, console:
 
 
 def _is_finished(plan: Plan, place: Path, folder: OutFolder) -> bool:
-    """Whether a run need not be run again; one that is there, but not the one asked for, is moved aside."""
+    """Whether a run need not be run again; one that is there, but not the one asked for, or changed, is moved aside."""
     if finished_row(plan.digest, place / ROW) is not None:
         return True
-    if place.exists() and not plan.is_card_of(place):
+    if place.exists() and ((place / ROW).exists() or not plan.is_card_of(place)):
         folder.set_aside(place)
     return False
 
 
-def _failure(worker: Worker, said: tuple[str, ...], folder: OutFolder) -> dict[str, Any]:
+def _failure(worker: Worker, said: tuple[str, ...]) -> dict[str, Any]:
     """What went wrong, for results and for the user; the traceback, if there is one, is kept in the run's folder."""
     plan = worker.plan
+    if said[0] == "stopped":
+        said = ("failed", "its process was asked to stop, and saved itself; the same command goes on", "")
     error = f"agent '{plan.agent}', seed {plan.seed} failed: {said[1]}"
     if said[2]:
         # What an agent raised it would raise again: from the beginning, in case its code is changed meanwhile.
@@ -146,7 +148,7 @@ def _failure(worker: Worker, said: tuple[str, ...], folder: OutFolder) -> dict[s
 
 @torch.no_grad()
 def _try(setting: Any) -> None:
-    """Score and measure a scene, and read some: what is unreadable or does not suit the task is found now, not in the middle."""
+    """Score and measure a scene, and read some: what is unreadable or does not suit the task is found now."""
     scenes = setting.load_scenes()
     batch = scenes.batch([0])
     task = setting.make_task().unmetered

@@ -56,7 +56,8 @@ class Curve:
 
     def best(self) -> Point:
         """The point with the highest validation score, the last of several."""
-        return max(reversed(self.points), key=lambda point: point[self.task.score])
+        score = self.task.score_in(self.points[0])
+        return max(reversed(self.points), key=lambda point: point[score])
 
     def saved(self, task_evaluations: float) -> Path:
         """Where the policy of a point is."""
@@ -66,7 +67,7 @@ class Curve:
         """Add each saved point's score on the test scenes (the paper's Fig. 5), when nothing is chosen any more."""
         with lifted():
             scenes = setting.load_scenes()
-        score = self.task.score
+        score = self.task.score_in(self.points[0]) if self.points else ""
         for point in self.points:
             agent = self._load(self.saved(point["task_evaluations"]))
             point[f"test_{score}"] = evaluate(agent, scenes, self.rules, self.task).metrics[score]

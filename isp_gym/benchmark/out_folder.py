@@ -44,6 +44,7 @@ class OutFolder:
         if os.path.ismount(self.out):
             raise UserError(f"--out {out} is a mount point and cannot be moved; name a folder in it, such as {out}/run")
         self.partial = self.out.with_name(self.out.name + ".partial")
+        self._place = self.partial
         for folder in (self.out, self.partial):
             if folder.exists() and not _ours(folder):
                 raise UserError(f"'{folder}' exists and was not made by isp-gym compare; choose another --out")
@@ -76,9 +77,7 @@ class OutFolder:
             yield self.partial
         finally:
             for name in (_HOLDER, _LOCK):
-                for folder in (self.partial, self.out):
-                    if lock.is_locked and folder.exists():
-                        (folder / name).unlink(missing_ok=True)
+                (self._place / name).unlink(missing_ok=True)
             lock.release()
 
     def set_aside(self, folder: Path) -> None:
@@ -102,6 +101,7 @@ class OutFolder:
         elif self.out.exists():
             self.out.rmdir()
         self.partial.rename(self.out)
+        self._place = self.out
         return earlier
 
     def _complete(self) -> bool:

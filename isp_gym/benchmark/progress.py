@@ -17,9 +17,10 @@ class Progress:
 
     Args:
         console: Where they are drawn.
+        several: Whether there are several problems, so that theirs is said with each run.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, several: bool) -> None:
         columns = (
             bars.TextColumn("{task.description}"),
             bars.BarColumn(),
@@ -27,6 +28,7 @@ class Progress:
             bars.TimeElapsedColumn(),
         )
         self._console, self._bars = console, bars.Progress(*columns, console=console)
+        self._several = several
         self._of_run: dict[str, bars.TaskID] = {}
 
     def __enter__(self) -> Progress:
@@ -42,7 +44,8 @@ class Progress:
         """Show how far a run is."""
         name = f"{worker.plan.problem.name} {worker.plan}"
         if name not in self._of_run:
-            self._of_run[name] = self._bars.add_task(escape(str(worker.plan)), total=worker.plan.problem.budget)
+            title = escape(name if self._several else str(worker.plan))
+            self._of_run[name] = self._bars.add_task(title, total=worker.plan.problem.budget)
         self._bars.update(self._of_run[name], completed=worker.spent.value)
 
     def end(self, worker: Worker) -> None:
@@ -55,5 +58,6 @@ class Progress:
             return
         scores = "  ".join(f"{key} {value:.4g}" for key, value in row["metrics"].items())
         how = "" if row["ended"] in ("agent", "budget") else f", ended by {row['ended']}"
-        line = f"{row['agent']} seed {row['seed']}: {scores}  ({row['cost']['seconds']:.0f} s{how})"
+        name = f"{row['problem']} {row['agent']}" if self._several else row["agent"]
+        line = f"{name} seed {row['seed']}: {scores}  ({row['cost']['seconds']:.0f} s{how})"
         self._console.print(line, highlight=False, markup=False)

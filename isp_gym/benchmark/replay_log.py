@@ -69,7 +69,7 @@ def _curve_faults(row: Row, problem: Problem, run: Path) -> list[str]:
     from isp_gym.benchmark.agent import load_agent
 
     card, faults = read_card(run), []
-    score = problem.setting("validation").make_task().score
+    score = problem.setting("validation").make_task().score_in(row["metrics"])
     for point in row["curve"]:
         folder = run / "points" / str(point["task_evaluations"])
         if not folder.is_dir():

@@ -18,7 +18,6 @@ from isp_gym.benchmark.files import write_text
 from isp_gym.benchmark.plan import folder_name
 from isp_gym.benchmark.statistics import differences
 from isp_gym.benchmark.table import METRIC_TITLES, digits_of, headings, summarise
-from isp_gym.tasks import get_task
 
 BRIGHTER = 8
 """How much brighter than they are the report shows inputs, which are dark and linear."""
@@ -53,11 +52,12 @@ def _section(name: str, results: dict[str, Any], config: CompareConfig, folder: 
     if not rows:
         return None
     problem = config.problems[name]
-    task = get_task(problem.env.task, problem.env.task_options)
+    task = problem.env.make_task()
+    score = task.score_in(rows[0]["metrics"])
     lines = summarise(rows)
     rivals = [line for line in lines if line.agent not in _bounds(rows)] or lines
-    best = max(rivals, key=lambda line: line.metrics[task.score].mean)
-    found = differences(rows, task.score, reference=best.agent)[name] if len(lines) > 1 else []
+    best = max(rivals, key=lambda line: line.metrics[score].mean)
+    found = differences(rows, score, reference=best.agent)[name] if len(lines) > 1 else []
     return {
         "name": name,
         "problem": problem,
@@ -68,10 +68,10 @@ def _section(name: str, results: dict[str, Any], config: CompareConfig, folder: 
         "best": best.agent,
         "differences": found,
         "notes": list(dict.fromkeys(note for one in found for note in one.notes)),
-        "digits": digits_of(task.score),
-        "score": METRIC_TITLES.get(task.score, task.score),
-        "curves": _curves(rows, task.score),
-        "gallery": _gallery(rows, config, problem, folder, task.score),
+        "digits": digits_of(score),
+        "score": METRIC_TITLES.get(score, score),
+        "curves": _curves(rows, score),
+        "gallery": _gallery(rows, config, problem, folder, score),
         "ground_truth": task.takes_network,
         "pipelines": [_pipelines(row) for row in rows if "description" in row["scenes"][0]],
         "marked": [row for row in rows if row["ended"] not in ("agent", "budget") or row["resumed_inexactly"]],
@@ -101,15 +101,17 @@ def _plot(rows: Sequence[dict[str, Any]], key: str, label: str) -> str:
         for curve in curves:
             axes.plot(*curve.T, color=colour, alpha=0.3, linewidth=1)
         if curves:
-            # Matplotlib takes dollars for formulas, and hides labels that begin with an underscore.
-            name = agent.replace("$", r"\$")
-            name = name if name[0] != "_" else f" {name}"
-            axes.plot(*_mean_curve(curves).T, color=colour, linewidth=2.2, label=name)
+            axes.plot(*_mean_curve(curves).T, color=colour, linewidth=2.2, label=_as_text(agent))
     axes.set(xlabel="task evaluations", ylabel=label)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     return _svg(figure)
+
+
+def _as_text(name: str) -> str:
+    """A name as matplotlib shows it unchanged: it takes dollars for formulas, and hides what begins with ``_``."""
+    return (" " if name.startswith("_") else "") + name.replace("$", r"\$")
 
 
 def _points(row: dict[str, Any], key: str) -> np.ndarray:

@@ -11,6 +11,7 @@ _TOLERANCES = {
     "mask_map": 2e-3,
     "mask_map50": 2e-3,
     "mask_map75": 2e-3,
+    "objective": 1e-3,
     "params": 1e-4,
     "reward": 1e-4,
     "regret": 1e-3,

@@ -28,6 +28,7 @@ GRACE = 10.0
 
 _POLL = 0.1
 _STALL = getattr(signal, "SIGUSR1", signal.SIGINT)
+_STUCK_CODE = 70
 _STUCK = 30.0  # seconds after which a training that does not heed Stalled is ended with its process
 
 
@@ -83,6 +84,8 @@ class Worker:
         self.process.join()
         code = self.process.exitcode
         self.close()
+        if code == _STUCK_CODE:
+            return "failed", f"spent nothing for {self.plan.run_timeout:g} s (run_timeout), and had to be killed", ""
         return self.said or ("failed", f"was killed (exit code {code}); is there enough memory? try --jobs 1", "")
 
     def stop(self) -> None:
@@ -247,7 +250,7 @@ def _watch(context: Run, spent: Any) -> None:
         if now != last or not context.in_training:
             last, since, context.stalled = now, time.monotonic(), False
         elif timeout and time.monotonic() - since > timeout + _STUCK:
-            os._exit(70)  # it does not heed Stalled
+            os._exit(_STUCK_CODE)  # it does not heed Stalled
         elif timeout and time.monotonic() - since > timeout and not context.stalled:
             context.stalled = True
             _end_training()

@@ -1,9 +1,9 @@
 """Data: from photographs to scenes of dark, noisy, linear RAW-RGB with the photo itself as the target.
 
 >>> from isp_gym.data import load_scenes
->>> scenes = load_scenes(data="skimage", split="validation", count=2, image_size=32)
+>>> scenes = load_scenes(data="photos", split="validation", count=2, image_size=32)
 >>> scenes.ids
-('validation/astronaut.png/0', 'validation/astronaut.png/1')
+('validation/astronaut.png/0', 'validation/flower.jpg/1')
 """
 
 from isp_gym.data.access import lifted, recording
@@ -11,7 +11,16 @@ from isp_gym.data.access import seal as sealed
 from isp_gym.data.read_log import ReadLog
 from isp_gym.data.scene import Objects, Scene, SceneBatch, SceneSet
 from isp_gym.data.source import DataSource
-from isp_gym.data.sources import DATA_SOURCES, ON_ERROR, SOURCES, check_data, data_card, load_scenes, source_table
+from isp_gym.data.sources import (
+    DATA_SOURCES,
+    ON_ERROR,
+    SOURCES,
+    available,
+    check_data,
+    data_card,
+    load_scenes,
+    source_table,
+)
 from isp_gym.data.splits import SPLITS
 from isp_gym.data.store import LazyStore, MemoryStore
 from isp_gym.data.unprocess import UnprocessSettings, unprocess
@@ -30,6 +39,7 @@ __all__ = [
     "SceneBatch",
     "SceneSet",
     "UnprocessSettings",
+    "available",
     "check_data",
     "data_card",
     "lifted",

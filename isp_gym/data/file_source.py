@@ -114,6 +114,18 @@ class FileSource(DataSource):
         store = LazyStore(partial(self._scene, items, split, image_size, seed), len(items))
         return SceneSet(store, ids, names, split, f"{self.name}:{argument}")
 
+    def available(self, argument: str, split: str, on_error: str = "raise") -> int:
+        """See ``DataSource.available``: a scene a file, less those to skip that can be told without decoding."""
+        items = self.items(argument, split)
+        return len(items) if on_error == "raise" else sum(self._sound(item) for item in items)
+
+    def _sound(self, item: Item) -> bool:
+        try:
+            self.validate(item)
+        except UserError:
+            return False
+        return True
+
     def checksum(self, argument: str, split: str, photos: Collection[str]) -> str:
         """See ``DataSource.checksum``: files as :func:`isp_gym.data.checksum.file_digest` reads them, objects whole."""
         chosen = set(photos)

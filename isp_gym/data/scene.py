@@ -90,7 +90,7 @@ class SceneSet:
         ids: Id of each scene; no two alike.
         photos: Name of the photo that each scene was made from.
         split: One of ``SPLITS``.
-        data: The data spec that the scenes come from, e.g. ``"skimage"``.
+        data: The data spec that the scenes come from, e.g. ``"photos"``.
         device: Where what it hands out lies; ``None`` for wherever the store has it.
 
     Raises:

@@ -60,6 +60,10 @@ class DataSource(ABC):
             UserError: If the data is missing, is not laid out as expected, or holds a file that cannot be read.
         """
 
+    def available(self, argument: str, split: str, on_error: str = "raise") -> int | None:
+        """How many scenes of ``split`` there are, decoding none; ``None`` where there are as many as are asked for."""
+        return None
+
     def checksum(self, argument: str, split: str, photos: Collection[str]) -> str:
         """SHA-256 of what the scenes of some photos were made from, the same on every machine.
 
@@ -71,6 +75,10 @@ class DataSource(ABC):
             photos: Their names, see :attr:`isp_gym.data.SceneSet.photos`.
         """
         return hashlib.sha256(f"{self.name} {self.version()}".encode()).hexdigest()
+
+    def credits(self, photos: Collection[str]) -> dict[str, str]:
+        """Licence and author of each of these photos, by name, where they have terms of their own."""
+        return {}
 
     def check_argument(self, argument: str, name: str) -> None:
         """Raise ``UserError`` if there is an argument where none is taken, or none where one is needed."""

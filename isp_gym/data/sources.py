@@ -15,16 +15,17 @@ from isp_gym.data.folder import FolderPhotos
 from isp_gym.data.low_light import LIS, LOD
 from isp_gym.data.raw import RawFiles
 from isp_gym.data.scene import SceneSet
-from isp_gym.data.skimage_photos import SkimagePhotos
 from isp_gym.data.source import DataSource
 from isp_gym.data.splits import check_split
 from isp_gym.data.synthetic import SyntheticScenes
 from isp_gym.data.voc import VocFolder
+from isp_gym.data.wheel_photos import MATPLOTLIB, SCIKIT_IMAGE, SCIKIT_LEARN, WheelPhotos
 from isp_gym.data.yolo import YoloFolder
 from isp_gym.errors import UserError, unknown
 
 _ALL: tuple[DataSource, ...] = (
-    SkimagePhotos(),
+    WheelPhotos("photos", (SCIKIT_IMAGE, SCIKIT_LEARN, MATPLOTLIB)),
+    WheelPhotos("skimage", (SCIKIT_IMAGE,)),
     SyntheticScenes(),
     FolderPhotos(),
     RawFiles(),
@@ -59,7 +60,7 @@ def _row_of_plugin(name: str) -> dict[str, str]:
 
 
 def load_scenes(
-    data: str = "skimage",
+    data: str = "photos",
     split: str = "train",
     count: int = 128,
     image_size: int = 64,
@@ -72,7 +73,7 @@ def load_scenes(
     size and the seed: asking for more scenes leaves the first ones as they were.
 
     Args:
-        data: Data spec, e.g. ``"skimage"`` or ``"folder:PATH"``, see ``DATA_SOURCES``; in place of the name may stand
+        data: Data spec, e.g. ``"photos"`` or ``"folder:PATH"``, see ``DATA_SOURCES``; in place of the name may stand
             that of an entry point of the group ``isp_gym.data``, or ``package.module:Name``: a :class:`DataSource`, or
             a subclass, which is made without arguments.
         split: ``"train"``, ``"validation"`` or ``"test"``; their scenes come from different photos.
@@ -88,13 +89,34 @@ def load_scenes(
         UserError: If an argument is wrong, the split is sealed, or the data is missing or cannot be read.
     """
     check_split(split)
-    if on_error not in ON_ERROR:
-        raise unknown("on_error", str(on_error), ON_ERROR)
+    _check_on_error(on_error)
     refuse_sealed(split)
     source, argument = _find(data)
     count, image_size = _whole("count", count, 1), _whole("image_size", image_size, 1)
     seed = _whole("seed", seed, 0)
     return _load(data, split, count, image_size, seed, on_error, source.fingerprint(argument))
+
+
+def available(data: str, split: str, on_error: str = "raise") -> int | None:
+    """Count the scenes of a split without decoding any; asking is not reading, so a sealed split may be counted.
+
+    Args:
+        data: Data spec.
+        split: As for :func:`load_scenes`.
+        on_error: As for :func:`load_scenes`. With ``"skip"`` this is the most that there can be: files that only
+            decoding finds to be unusable still count.
+
+    Returns:
+        The number, or ``None`` where there is no limit: scenes are cut from photos, or drawn, as often as asked for.
+
+    Raises:
+        UserError: If an argument is wrong, or the data is missing or not laid out as expected.
+    """
+    check_split(split)
+    _check_on_error(on_error)
+    source, argument = _find(data)
+    source.check(argument)
+    return source.available(argument, split, on_error)
 
 
 def check_data(data: str) -> None:
@@ -111,14 +133,16 @@ def data_card(sets: Iterable[SceneSet]) -> dict[str, Any]:
 
     Returns:
         ``spec``, ``licence``, ``reference``, ``version``, and ``checksums``: of each split the SHA-256 of its scenes'
-        names, annotations and files (see :func:`isp_gym.data.checksum.file_digest`), the same on every machine.
+        names, annotations and files (see :func:`isp_gym.data.checksum.file_digest`), the same on every machine; and,
+        where photos have terms of their own, ``credits``: licence and author of each.
     """
     by_split = {scenes.split: scenes for scenes in sets}
     (spec,) = {scenes.data for scenes in by_split.values()}
     source, argument = _find(spec)
     checksums = {split: source.checksum(argument, split, scenes.photos) for split, scenes in by_split.items()}
     terms = {key: value for key, value in source.describe().items() if key in ("licence", "reference", "version")}
-    return {"spec": spec, **terms, "checksums": checksums}
+    credits = source.credits({photo for scenes in by_split.values() for photo in scenes.photos})
+    return {"spec": spec, **terms, **({"credits": credits} if credits else {}), "checksums": checksums}
 
 
 @lru_cache(maxsize=16)
@@ -135,6 +159,11 @@ def _find(data: str) -> tuple[DataSource, str]:
     source = plugins.find_instance("data", name, DataSource, SOURCES, [ours.spec for ours in SOURCES.values()])
     source.check_argument(argument, name)
     return source, argument
+
+
+def _check_on_error(on_error: str) -> None:
+    if on_error not in ON_ERROR:
+        raise unknown("on_error", str(on_error), ON_ERROR)
 
 
 def _whole(name: str, value: int, least: int) -> int:

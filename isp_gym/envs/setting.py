@@ -26,7 +26,7 @@ class Setting:
     """The keyword arguments that all environments share; every value can stand in JSON.
 
     Attributes:
-        data: Data source, e.g. ``"skimage"`` or ``"folder:PATH"``; empty for what suits the task.
+        data: Data source, e.g. ``"photos"`` or ``"folder:PATH"``; empty for what suits the task.
         split: ``"train"``, ``"validation"`` or ``"test"``.
         num_scenes: How many scenes of the split there are to draw from.
         image_size: Side of the square images, pixels.

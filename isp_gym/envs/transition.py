@@ -45,7 +45,7 @@ class Transition:
         self.bank = rules.bank
         self._task = MeteredTask(task, budget or Budget())
         self.reward = reward
-        self.initial_losses = torch.full((len(scenes),), torch.nan)
+        self._initial_losses = torch.full((len(scenes),), torch.nan)
 
     @property
     def task(self) -> MeteredTask:
@@ -65,14 +65,14 @@ class Transition:
     def initial_loss(self, scenes: SceneBatch) -> Tensor:
         """L(in) of each scene, (B,): computed once a scene from the transition's own images, outside the budget."""
         indices = list(scenes.indices)
-        losses = self.initial_losses[indices]
+        losses = self._initial_losses[indices]
         if losses.isnan().any():
             unknown = sorted({i for i, loss in zip(indices, losses.tolist(), strict=True) if loss != loss})
             # One by one: to the last bit a loss may depend on the batch that it is computed in.
             for i in unknown:
                 one = self.scenes.batch([i])
-                self.initial_losses[i] = self.task.unmetered.loss(one.images, one).cpu()[0]
-            losses = self.initial_losses[indices]
+                self._initial_losses[i] = self.task.unmetered.loss(one.images, one).cpu()[0]
+            losses = self._initial_losses[indices]
         return losses.to(scenes.images.device)
 
     def loss(self, images: Tensor, scenes: SceneBatch) -> Tensor:
@@ -92,7 +92,7 @@ class Transition:
         """
         own = self.scenes.batch(scenes.indices)
         losses = self.task.unmetered.loss_map(own.images, own)
-        self.initial_losses[list(scenes.indices)] = losses.mean(dim=(1, 2)).cpu()
+        self._initial_losses[list(scenes.indices)] = losses.mean(dim=(1, 2)).cpu()
         return losses
 
     def loss_map(self, images: Tensor, scenes: SceneBatch) -> Tensor:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+import torch
+
 from isp_gym import plugins
 from isp_gym.errors import UserError
 from isp_gym.networks.base import Detections, Network
@@ -26,9 +28,12 @@ def load_network(spec: str = "", device: str = "cpu") -> Network:
             trusted here (a pickled file that was trusted before in this process is not read again).
     """
     spec, device = str(spec), str(device)
-    if spec in plugins.plugin_names("networks") or plugins.is_class_name(spec):
-        return _make(spec, plugins.find("networks", spec), device)
-    return _load(spec, device)
+    # Initial weights are drawn before they are replaced. That must not move the random numbers of a run, which would
+    # depend on whether an earlier run of this process has loaded the network already.
+    with torch.random.fork_rng(devices=[]):
+        if spec in plugins.plugin_names("networks") or plugins.is_class_name(spec):
+            return _make(spec, plugins.find("networks", spec), device)
+        return _load(spec, device)
 
 
 @lru_cache(maxsize=4)

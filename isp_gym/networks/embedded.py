@@ -42,10 +42,7 @@ class EmbeddedNetwork(Network):
     def __init__(self, weights: str | Path = WEIGHTS, device: str = "cpu") -> None:
         card = _card(Path(weights))
         self.classes, self._size = tuple(card["classes"]), int(card["size"])
-        # The initial weights are replaced. Drawing them must not move the random numbers of a run: they would depend
-        # on whether an earlier run of this process had loaded the network already.
-        with torch.random.fork_rng(devices=[]):
-            self._net = Spotter(len(self.classes))
+        self._net = Spotter(len(self.classes))
         try:
             self._net.load_state_dict(load_file(weights))
         except (OSError, SafetensorError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""What a reward term is. A new one is a file with a subclass, a line in ``__init__.py`` and a test class."""
+"""What a reward term is. A new one is a file with a subclass, a line in ``registry.py`` and a test class."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from isp_gym.tasks import Meter, Task
 
 
 class Objective(Task):
-    """``L = - sum_k weight_k * score_k``, so that Eq. 3 pays for rising scores; evaluation keeps the task's metrics.
+    """``L = - sum_k weight_k * score_k``, so that Eq. 3 pays for rising scores; evaluation has the task's metrics too.
 
     Args:
         task: The task whose metrics count in the end.
@@ -63,8 +63,12 @@ class Objective(Task):
         return self.loss_map(images, scenes).mean(dim=(1, 2))
 
     def meter(self) -> Meter:
-        """That of the task."""
-        return self._task.meter()
+        """The task's metrics, where the scenes have what they need, and ``objective``: minus the loss."""
+        return _ObjectiveMeter(self, self._task)
+
+    def score_in(self, metrics: Collection[str]) -> str:
+        """The task's score; ``objective`` where that cannot be measured, as on RAW files without targets."""
+        return self.score if self.score in metrics else "objective"
 
     def draw_found(self, images: Tensor) -> Tensor:
         """See :meth:`isp_gym.tasks.Task.draw_found`."""
@@ -73,6 +77,27 @@ class Objective(Task):
     def draw_truth(self, images: Tensor, scenes: SceneBatch) -> Tensor:
         """See :meth:`isp_gym.tasks.Task.draw_truth`."""
         return self._task.draw_truth(images, scenes)
+
+
+class _ObjectiveMeter(Meter):
+    def __init__(self, objective: Objective, task: Task) -> None:
+        self._objective, self._task, self._meter = objective, task, task.meter()
+        self._values: list[Tensor] = []
+        self._measured = False
+
+    def add(self, images: Tensor, scenes: SceneBatch) -> dict[str, Tensor]:
+        with torch.no_grad():
+            value = -self._objective.loss(images, scenes).double().cpu()
+        self._values.append(value)
+        self._measured = self._task.measures(scenes)
+        return {**(self._meter.add(images, scenes) if self._measured else {}), "objective": value}
+
+    def result(self) -> dict[str, float]:
+        own = self._meter.result() if self._measured else {}
+        return {**own, "objective": float(torch.cat(self._values).mean())}
+
+    def left_out(self) -> int:
+        return self._meter.left_out()
 
 
 def _finite(weight: Any) -> bool:

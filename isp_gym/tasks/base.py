@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from typing import ClassVar
 
 import torch
@@ -26,7 +27,7 @@ class Task(ABC):
     #: Whether it judges by a network that the user may choose, as in ``detection:NETWORK``.
     takes_network: ClassVar[bool] = False
     #: The data that it is shown where none is named; nothing is downloaded for it.
-    default_data: ClassVar[str] = "skimage"
+    default_data: ClassVar[str] = "photos"
     #: Whether it has a :meth:`loss_map`.
     has_maps: ClassVar[bool] = False
 
@@ -57,6 +58,14 @@ class Task(ABC):
             UserError: The task has no such map.
         """
         raise UserError(f"task '{self.name}' has no reward map; name rewards, e.g. objective={{'fidelity': 1}}")
+
+    def measures(self, scenes: SceneBatch) -> bool:
+        """Whether the scenes have what the metrics need, e.g. targets."""
+        return True
+
+    def score_in(self, metrics: Collection[str]) -> str:
+        """The metric to rank by, of those that were measured."""
+        return self.score
 
     @abstractmethod
     def meter(self) -> Meter:
@@ -92,7 +101,7 @@ class Meter(ABC):
         """The metrics of everything that was shown; NaN where they are not defined."""
 
     def left_out(self) -> int:
-        """How many of the images shown are no test of anything, and not part of the metrics."""
+        """How many of the images that were shown count for no metric, because there is nothing in them to measure."""
         return 0
 
 
@@ -116,3 +125,8 @@ class MeanMeter(Meter):
     def result(self) -> dict[str, float]:
         """The means."""
         return {name: float(torch.cat(parts).nanmean()) for name, parts in self._parts.items()}
+
+    def left_out(self) -> int:
+        """The images whose every metric is NaN."""
+        missing = [torch.cat(parts).isnan() for parts in self._parts.values()]
+        return int(torch.stack(missing).all(0).sum()) if missing else 0

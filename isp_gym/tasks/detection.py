@@ -98,6 +98,10 @@ class Detection(Task):
         losses = self.network.losses(images.clamp(0, 1), objects)
         return torch.stack([losses[name] * weight for name, weight in self.weights.items()]).sum(0)
 
+    def measures(self, scenes: SceneBatch) -> bool:
+        """Whether they are annotated."""
+        return scenes.objects is not None
+
     def meter(self) -> DetectionMeter:
         """COCO's mAP."""
         return DetectionMeter(self)

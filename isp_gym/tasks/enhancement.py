@@ -33,16 +33,24 @@ class Enhancement(Task):
         """Distance of each clipped image to its target, (B,)."""
         return self._distance(images.clamp(0, 1), targets_of(scenes))
 
+    def measures(self, scenes: SceneBatch) -> bool:
+        """Whether they have targets."""
+        return scenes.targets is not None
+
     def meter(self) -> EnhancementMeter:
         """PSNR and SSIM."""
         return EnhancementMeter()
 
 
 class EnhancementMeter(MeanMeter):
-    """PSNR in dB (peak 1, at most 100) and SSIM (Wang et al. 2004: Gaussian window, sigma 1.5) of clipped images."""
+    """PSNR in dB (peak 1, at most 100) and SSIM (Wang et al. 2004: Gaussian window, sigma 1.5) of clipped images.
+
+    A scene whose target is constant (see :func:`is_constant`), such as a photo with the lens cap on, has neither: any
+    pipeline that ends in one grey is right there to the last bit, so that a few such scenes would decide the means.
+    """
 
     def measure(self, images: Tensor, scenes: SceneBatch) -> dict[str, Tensor]:
-        """Both, (B,) float64."""
+        """Both, (B,) float64; NaN where the target is constant."""
         clipped, targets = images.clamp(0, 1).double(), targets_of(scenes)
         psnr = -10 * _mse(clipped, targets).clamp_min(1e-10).log10()
         ssim = [
@@ -57,7 +65,23 @@ class EnhancementMeter(MeanMeter):
             )
             for image, target in zip(clipped, targets, strict=True)
         ]
-        return {"psnr": psnr.cpu(), "ssim": torch.tensor(ssim, dtype=torch.float64)}
+        metrics = {"psnr": psnr.cpu(), "ssim": torch.tensor(ssim, dtype=torch.float64)}
+        constant = is_constant(targets).cpu()
+        return {name: values.masked_fill(constant, torch.nan) for name, values in metrics.items()}
+
+
+def is_constant(images: Tensor) -> Tensor:
+    """Tell images that show nothing: every channel's standard deviation over the pixels is below 1/255.
+
+    That is one level of an 8-bit photo: what varies less is rounding and the sensor's noise, no subject.
+
+    Args:
+        images: (B, 3, H, W) in [0, 1].
+
+    Returns:
+        (B,) bool.
+    """
+    return (images.double().std(dim=(2, 3), correction=0) < 1 / 255).all(dim=1)
 
 
 def targets_of(scenes: SceneBatch) -> Tensor:

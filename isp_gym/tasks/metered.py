@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from torch import Tensor
@@ -62,6 +63,14 @@ class MeteredTask(Task):
             self.budget.spend(len(images), gradient=images.requires_grad)
         return self._task.loss_map(images, scenes)
 
+    def measures(self, scenes: SceneBatch) -> bool:
+        """See :meth:`Task.measures`."""
+        return self._task.measures(scenes)
+
+    def score_in(self, metrics: Collection[str]) -> str:
+        """See :meth:`Task.score_in`."""
+        return self._task.score_in(metrics)
+
     def meter(self) -> Meter:
         """A fresh meter, which spends an evaluation for each image that it is shown."""
         return _SpendingMeter(self._task.meter(), self)
@@ -85,3 +94,6 @@ class _SpendingMeter(Meter):
 
     def result(self) -> dict[str, float]:
         return self._meter.result()
+
+    def left_out(self) -> int:
+        return self._meter.left_out()

@@ -147,4 +147,6 @@ def test_a_cleanrl_style_loop_learns():
         optimizer.step()
         images = next_images
         history.append(float(rewards.mean()))
-    assert np.mean(history[-15:]) > np.mean(history[:15]) + 0.05
+    # 1.22 with default and AVX2 kernels alike, 0.50 to 1.41 over 6 seeds; 0.24 without a step (0.13 to 0.30 over
+    # seeds: scenes differ), and less than -0.9 with the loss's sign turned.
+    assert np.mean(history[-15:]) > np.mean(history[:15]) + 0.6

@@ -25,7 +25,8 @@ class TestRandomSearch:
             training.budget.limit = None
             rewards.append(float(training.play(scenes, agent.pipelines(scenes.images)).reward.mean()))
         assert rewards == sorted(rewards)
-        assert rewards[-1] > 0.05
+        # Over 6 seeds 0.11 to 0.15, with default and AVX2 kernels alike; after the first candidate mostly below -0.4.
+        assert rewards[-1] > 0
 
 
 class TestStepwisePPO:

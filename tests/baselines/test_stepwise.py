@@ -106,7 +106,7 @@ class TestTraining:
         _, first = train(stop_at=2)
         state = torch.load(io.BytesIO(first.saved), weights_only=True)["learner"]
         assert state["num_timesteps"] == 64 and state["optimizer"]["state"]
-        resumed = {}
+        resumed, steps = {}, []
 
         class Looking(MemoryRecorder):
             def resume(self, learner):
@@ -114,9 +114,15 @@ class TestTraining:
                 resumed.update(copy.deepcopy(learner.state_dict()), seeds=learner.model.env.venv._seeds)
                 return went_on
 
+            def checkpoint(self, agent, learner):
+                steps.append(learner.model.num_timesteps)
+
         budget = Budget(200)
         StepwisePPO(**FAST).train(Training(PLACES["free"], 5, budget, Looking(budget, saved=first.saved)))
         assert all(torch.equal(resumed["policy"][key], state["policy"][key]) for key in state["policy"])
+        updates = [copied["optimizer"]["state"][0]["step"] for copied in (resumed, state)]
+        assert updates[0] == updates[1] > 0
+        assert steps[:2] == [64, 96]
         assert resumed["reward_scale"] == state["reward_scale"] and resumed["num_timesteps"] == 64
         assert resumed["seeds"] != [5, 6, 7, 8]
         assert budget.task_evaluations > 190

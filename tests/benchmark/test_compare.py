@@ -28,7 +28,7 @@ class TestResults:
     def test_one_row_for_each_agent_and_seed_in_the_configs_order(self, finished, agents):
         assert [(row["agent"], row["seed"]) for row in finished[0]["rows"]] == [(agent, 1) for agent in agents]
         for row in finished[0]["rows"]:
-            assert (row["task"], row["data"], row["split"]) == ("enhancement", "skimage", "test")
+            assert (row["task"], row["data"], row["split"]) == ("enhancement", "photos", "test")
             assert set(row["metrics"]) == {"psnr", "ssim"}
 
     def test_all_learners_spend_the_same(self, finished):

@@ -36,7 +36,7 @@ def test_defaults_overrides_and_seeds(tmp_path):
 @pytest.mark.parametrize(
     ("overrides", "data"),
     [
-        ([], "skimage"),
+        ([], "photos"),
         (["task=detection"], "synthetic"),
         (["task=segmentation:some/network"], "synthetic"),
         (["task=detection", "data=skimage"], "skimage"),

@@ -8,7 +8,7 @@ from isp_gym.benchmark.evaluate_policy import problem_for
 @pytest.mark.parametrize(
     ("overrides", "task", "data", "expected"),
     [
-        ([], None, None, "skimage"),
+        ([], None, None, "photos"),
         ([], "detection", None, "synthetic"),
         (["task=detection"], None, None, "synthetic"),
         (["data=skimage"], "detection", None, "skimage"),

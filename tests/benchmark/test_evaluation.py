@@ -14,7 +14,7 @@ BANK = RULES.bank
 
 
 class Answers(Agent):
-    """Answers each image with the same modules at the same level, or with what a function says."""
+    """Answers each image with the same modules by name, at the same parameter level, or with what a function says."""
 
     def __init__(self, *modules, level=0.6, answer=None):
         self.modules, self.level, self.answer = modules, level, answer
@@ -146,7 +146,7 @@ def test_a_metric_that_is_not_defined_is_named():
             return meter
 
     with pytest.raises(
-        UserError, match=r"psnr is not defined on the 40 validation scenes of data=skimage.*scenes\.valid"
+        UserError, match=r"psnr is not defined on the 40 validation scenes of data=photos.*scenes\.valid"
     ):
         evaluate(Enhance(lambda images: images), SCENES, RULES, Nowhere())
 

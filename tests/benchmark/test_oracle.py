@@ -62,7 +62,7 @@ class TestBestParams:
             outcome = transition.play(transition.scenes.batch(range(3)), torch.tensor([[0, 1]] * 3), params)
             torch.testing.assert_close(outcome.reward, rewards)
             last = rewards
-        assert last.mean() > 0.1
+        assert last.mean() > 0.05  # 0.14 to 0.19 over 6 seeds, default and AVX2 kernels alike; 0 without a step
 
 
 class TestFindOracle:

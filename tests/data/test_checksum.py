@@ -128,7 +128,7 @@ class TestDataCard:
         Image.fromarray(np.full((8, 8, 3), 200, np.uint8)).save(tmp_path / name)
         assert card(tmp_path, 99, "folder", ("train", "validation", "test"))["checksums"] != before
 
-    @pytest.mark.parametrize("source", ["skimage", "synthetic"])
+    @pytest.mark.parametrize("source", ["photos", "synthetic"])
     def test_sources_without_files_of_yours(self, source):
-        first, more = (data_card([load_scenes(source, "test", n, 16)]) for n in (2, 4))
+        first, more = (data_card([load_scenes(source, "test", n, 16)]) for n in (3, 6))
         assert first == more and first["spec"] == source and len(first["checksums"]["test"]) == 64

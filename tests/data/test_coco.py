@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from isp_gym.data import check_data, load_scenes
+from isp_gym.data import available, check_data, load_scenes, sealed
 from isp_gym.data.letterbox import Letterbox
 from isp_gym.errors import UserError
 
@@ -283,3 +283,15 @@ class TestLetterbox:
     def test_sixteen_bits_are_kept(self):
         pixels = np.arange(32 * 32 * 3, dtype=np.uint16).reshape(32, 32, 3)
         np.testing.assert_allclose(Letterbox((32, 32), 32).image(pixels) * 65535, pixels, atol=0.01)
+
+
+class TestAvailable:
+    def test_counts_the_files_and_decodes_none(self, coco):
+        for path in coco.rglob("*.jpg"):
+            path.write_bytes(b"no photo")
+        with sealed("test"):
+            assert [available(f"coco:{coco}", split) for split in ("train", "validation", "test")] == [3, 2, 2]
+
+    def test_what_is_skipped_for_its_annotation_does_not_count(self, coco):
+        annotate(coco, entry(image=2, box=(500, 500, 9, 9)))
+        assert [available(f"coco:{coco}", "test", on_error) for on_error in ("raise", "skip")] == [2, 1]

@@ -92,7 +92,7 @@ class TestIndex:
 
     def test_an_id_of_another_split_is_told(self, scenes):
         train = load_scenes(split="train", count=1, image_size=8)
-        with pytest.raises(UserError, match=r"is a train scene: this set holds the 5 test scenes of data=skimage") as e:
+        with pytest.raises(UserError, match=r"is a train scene: this set holds the 5 test scenes of data=photos") as e:
             scenes.index(train.ids[0])
         assert "\n" not in str(e.value)
 
@@ -130,7 +130,7 @@ def test_copies_stand_on_their_own(scenes, duplicate):
 
 
 def test_repr_says_what_it_is(scenes):
-    assert repr(scenes) == "SceneSet('skimage', test, 5 scenes)"
+    assert repr(scenes) == "SceneSet('photos', test, 5 scenes)"
 
 
 WRONG = {

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from isp_gym.data import DATA_SOURCES, SOURCES, check_data, load_scenes, photo_source
+from isp_gym.data import DATA_SOURCES, SOURCES, available, check_data, load_scenes, photo_source
 from isp_gym.errors import UserError
 
 TINY = {"count": 2, "image_size": 8}
@@ -12,7 +12,7 @@ TINY = {"count": 2, "image_size": 8}
 
 def test_table_is_complete_and_made_of_strings():
     assert [row["name"] for row in DATA_SOURCES] == [
-        *("skimage", "synthetic", "folder:PATH", "raw:PATH"),
+        *("photos", "skimage", "synthetic", "folder:PATH", "raw:PATH"),
         *("fivek:PATH", "fivek-a:PATH", "fivek-b:PATH", "fivek-d:PATH", "fivek-e:PATH", "coco:PATH"),
         *("voc:PATH", "yolo:PATH"),
         *("lod:PATH", "lis:PATH", "lod-normal:PATH", "lod-all:PATH", "lis-normal:PATH", "lis-all:PATH"),
@@ -30,7 +30,7 @@ def test_names_are_unique_and_their_own():
 @pytest.mark.parametrize("name", ["skimag", "skimages", "SKIMAGE"])
 @pytest.mark.parametrize("call", [check_data, lambda data: load_scenes(data, **TINY)], ids=["check", "load"])
 def test_an_unknown_source_is_told_what_there_is(name, call):
-    with pytest.raises(UserError, match=rf"unknown data '{name}'.*known: .*folder:PATH, .*raw:PATH, skimage"):
+    with pytest.raises(UserError, match=rf"unknown data '{name}'.*known: .*folder:PATH, .*photos, raw:PATH, skimage"):
         call(name)
 
 
@@ -105,7 +105,7 @@ def test_check_decodes_nothing(tmp_path):
     for i in range(3):
         (tmp_path / f"{i}.png").write_bytes(bytes([i]) * 9)  # no photo at all: only load finds out
     check_data(f"folder:{tmp_path}")
-    check_data("skimage")
+    check_data("photos")
 
 
 def test_a_second_load_decodes_nothing(request):
@@ -119,6 +119,26 @@ def test_a_second_load_decodes_nothing(request):
 def test_the_set_says_where_it_comes_from(tmp_path):
     for i in range(3):
         Image.new("RGB", (9, 9), (i, i, i)).save(tmp_path / f"{i}.png")
-    assert load_scenes(**TINY).data == "skimage"
+    assert load_scenes(**TINY).data == "photos"
     assert load_scenes(f"folder:{tmp_path}", **TINY).data == f"folder:{tmp_path}"
     assert load_scenes(split="test", **TINY).split == "test"
+
+
+@pytest.mark.parametrize("data", ["photos", "skimage", "synthetic"])
+def test_of_scenes_that_are_cut_or_drawn_there_is_no_end(data):
+    assert available(data, "test") is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("photo", "test"), "did you mean 'photos'"),
+        (("photos", "tset"), "did you mean 'test'"),
+        (("photos", "test", "ignore"), "unknown on_error 'ignore'"),
+        (("coco:nowhere", "test"), "nowhere"),
+        (("folder:nowhere", "test"), "the photo folder nowhere does not exist"),
+    ],
+)
+def test_what_cannot_be_counted_is_told(arguments, words):
+    with pytest.raises(UserError, match=words):
+        available(*arguments)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from isp_gym.envs.episodes import scene_indices
 from isp_gym.errors import UserError
 
 IDS = sorted(key for key in gym.registry if key.startswith("ISP/"))
@@ -41,6 +42,17 @@ def test_scenes_do_not_depend_on_the_policy(env_id, make_vec):
         shared = min(len(one), len(other))
         assert shared >= 5
         assert one[:shared] == other[:shared]
+
+
+@every_id
+def test_a_reset_without_a_seed_goes_on_with_the_streams(env_id, make, make_vec):
+    """The k-th episode shows the k-th scene of its stream, whether a reset or the end of another one began it."""
+    seeds = np.array([8, 9, 10], np.uint64)
+    expected = [scene_indices(seeds, np.full(3, k, np.uint64), 1000).tolist() for k in range(3)]
+    env, single = make_vec(env_id, 3, num_scenes=1000), make(env_id, num_scenes=1000)
+    for k in range(3):
+        assert env.reset(seed=None if k else 8)[1]["scene"].tolist() == expected[k]
+        assert single.reset(seed=None if k else 9)[1]["scene"] == expected[k][1]
 
 
 @every_family
@@ -136,6 +148,15 @@ def test_steps_inside_inference_mode_and_resets_outside(env_id, make, make_vec):
             np.testing.assert_array_equal(inside[1], clean.step(action)[1])
             for each in (env, clean):
                 each.reset()
+
+
+def test_a_reset_inside_inference_mode_and_ends_outside(make_vec):
+    """The scenes of a sub-environment that ends are replaced in place among those that the reset began."""
+    env = make_vec("ISP/Stepwise-v0", 2)
+    with torch.inference_mode():
+        env.reset(seed=0)
+    *_, ended, _, _ = env.step({"module": np.array([10, 0]), "params": np.full((2, 27), 0.4, np.float32)})
+    assert ended.tolist() == [True, False]
 
 
 @every_id

@@ -81,9 +81,9 @@ def test_a_bad_action_is_one_clear_error_and_changes_nothing(kind, make):
     assert start.shape == after[0].shape
 
 
-@pytest.mark.parametrize("not_a_dict", [3, None, np.zeros(27)])
+@pytest.mark.parametrize("not_a_dict", [3, None, np.zeros(27), (3, np.zeros(27))])
 def test_an_action_of_another_kind(not_a_dict, make):
     env = make(ID).unwrapped
     env.reset(seed=0)
-    with pytest.raises(ValueError, match="sequence"):
+    with pytest.raises(ValueError, match="the action must be a dict with 'sequence'"):
         env.step(not_a_dict)

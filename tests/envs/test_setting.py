@@ -17,7 +17,7 @@ class TestData:
     @pytest.mark.parametrize(
         ("options", "data"),
         [
-            ({}, "skimage"),
+            ({}, "photos"),
             ({"task": "detection"}, "synthetic"),
             ({"task": "segmentation:x.pt"}, "synthetic"),
             ({"task": "detection", "data": "skimage"}, "skimage"),

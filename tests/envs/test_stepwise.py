@@ -62,6 +62,37 @@ def test_a_repeated_module_changes_nothing_but_costs_its_step(make):
     assert second[1] == 0
 
 
+class TestNoLegalMove:
+    """When all modules are used, or none finds its input domain, only the stop is open, and the episode still ends."""
+
+    OPTIONS = ({"order": "typed"}, {"order": "typed", "repeats": True, "modules": ["gamma"]}, {"order": "free"})
+
+    @pytest.mark.parametrize("options", OPTIONS)
+    @pytest.mark.parametrize("view", ["", "Box", "MultiDiscrete", "Discrete"])
+    def test_it_ends(self, view, options, make):
+        options = {"modules": ["exposure", "gamma"], "max_length": 5, **options}
+        env = make(f"ISP/Stepwise{view}-v0", **options)
+        env.action_space.seed(0)
+        for _ in range(5):
+            env.reset(seed=0)
+            ended, steps = False, 0
+            while not ended:
+                *_, ended, _, info = env.step(env.action_space.sample())
+                steps += 1
+            assert steps <= 5
+            assert info["length"] <= (5 if options.get("repeats") else 2)
+
+    def test_only_the_stop_is_open(self, make):
+        env = make(ID, modules=["exposure", "gamma"], max_length=5, order="typed")
+        env.reset(seed=0)
+        own = np.full(env.action_space["params"].shape, 0.4, np.float32)
+        for module in (0, 1):
+            info = env.step({"module": module, "params": own})[4]
+        assert info["action_mask"].tolist() == [0, 0, 1]
+        *_, ended, _, info = env.step({"module": 0, "params": own})
+        assert (ended, info["refused"], info["length"]) == (False, True, 2)
+
+
 class TestRepeats:
     def test_a_module_may_be_used_again_with_other_parameters(self, make):
         env = make(ID, repeats=True)

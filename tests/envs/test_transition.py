@@ -5,6 +5,7 @@ import torch
 
 from isp_gym.budget import Budget, BudgetExhausted, Spent
 from isp_gym.envs.setting import Setting
+from isp_gym.envs.transition import Transition
 
 SETTING = Setting(image_size=16, num_scenes=6)
 
@@ -120,3 +121,11 @@ def test_play_takes_pipelines_or_tokens_of_which_it_drops_the_illegal_steps(tran
     assert torch.equal(transition.play(scenes, tokens, params).images, transition.play(scenes, admitted).images)
     with pytest.raises(TypeError, match="their params"):
         transition.play(scenes, tokens)
+
+
+def test_the_loss_of_an_input_does_not_depend_on_what_is_asked_with_it(transition):
+    """To the bit: a training that goes on asks for it in other company."""
+    together = transition.initial_loss(transition.scenes.batch(range(6)))
+    fresh = Transition(transition.scenes, transition.rules, transition.task.unmetered, transition.reward)
+    alone = torch.cat([fresh.initial_loss(fresh.scenes.batch([i])) for i in range(6)])
+    assert torch.equal(together, alone)

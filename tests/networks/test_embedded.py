@@ -40,7 +40,7 @@ class TestWeights:
         torch.manual_seed(0)
         expected = torch.rand(3)
         torch.manual_seed(0)
-        EmbeddedNetwork()
+        load_network(str(WEIGHTS))  # by its path, so that no other test has loaded it
         assert torch.equal(torch.rand(3), expected)
 
     def test_loaded_once(self):

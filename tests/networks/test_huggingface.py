@@ -239,7 +239,8 @@ def test_losses_fall_when_the_pixels_learn(network, images, objects):
         optimiser.zero_grad()
         totals[-1].backward()
         optimiser.step()
-    assert totals[-1] < 0.95 * totals[0]
+    # DETR keeps the most: 0.929 with AVX2 kernels, 0.933 with default ones; without a step all of it.
+    assert totals[-1] < 0.97 * totals[0]
 
 
 @pytest.mark.parametrize("name", WITH_BOXES)

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 import torch
 
@@ -36,11 +38,21 @@ def test_fidelity_is_the_enhancement_task():
     torch.testing.assert_close(objective(fidelity=1.0).loss(IMAGES, BATCH), Enhancement().loss(IMAGES, BATCH))
 
 
-def test_metrics_stay_those_of_the_task():
-    made = objective(entropy=1.0)
+def test_the_task_is_measured_too():
+    made, meter = objective(entropy=1.0), objective(entropy=1.0).meter()
     assert (made.name, made.score) == ("enhancement", "psnr")
-    expected = Enhancement().meter().add(IMAGES, BATCH)
-    assert all(torch.equal(value, expected[key]) for key, value in made.meter().add(IMAGES, BATCH).items())
+    expected, found = Enhancement().meter().add(IMAGES, BATCH), meter.add(IMAGES, BATCH)
+    assert all(torch.equal(found[key], value) for key, value in expected.items())
+    torch.testing.assert_close(found["objective"], -made.loss(IMAGES, BATCH).double())
+    assert made.score_in(meter.result()) == "psnr"
+
+
+def test_without_targets_the_objective_is_what_is_measured():
+    blind, made = dataclasses.replace(BATCH, targets=None), objective(entropy=1.0)
+    meter = made.meter()
+    assert set(meter.add(IMAGES, blind)) == {"objective"}
+    assert meter.result()["objective"] == pytest.approx(-float(made.loss(IMAGES, blind).mean()))
+    assert made.score_in(meter.result()) == "objective"
 
 
 @pytest.mark.parametrize(

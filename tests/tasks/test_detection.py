@@ -6,6 +6,7 @@ from isp_gym.data import Objects
 from isp_gym.envs.transition import Transition
 from isp_gym.errors import UserError
 from isp_gym.modules import get_bank
+from isp_gym.pipelines import Rules
 from isp_gym.rewards import TerminalReward
 from isp_gym.tasks import TASKS, Detection, default_data, get_task
 from isp_gym.testing import check_task
@@ -126,7 +127,7 @@ class TestMeter:
 class TestOptions:
     def test_names(self):
         assert TASKS["detection"] is Detection and Detection.score == "box_map"
-        assert default_data("detection:yolo11n.pt") == "synthetic" and default_data("enhancement") == "skimage"
+        assert default_data("detection:yolo11n.pt") == "synthetic" and default_data("enhancement") == "photos"
 
     @pytest.mark.parametrize(
         ("options", "message"),
@@ -185,7 +186,7 @@ def test_the_terminal_reward_is_the_fall_of_the_loss(squares, objects, scene_set
     made = scene_set([objects([(0, 0, 0)]), objects([(1, 1, 1)])], light=0.3)
     lazy = SceneSet(LazyStore(made.__getitem__, 2), made.ids, made.photos, "test", "squares")
     bank, task = get_bank("stable", ("exposure",)), Detection(squares)
-    transition = Transition(lazy, bank, task, TerminalReward())
+    transition = Transition(lazy, Rules(bank, 1), task, TerminalReward())
     batch = lazy.batch([1, 0, 1])
     params = torch.full((3, 1), 0.75, requires_grad=True)
     outcome = transition.play(batch, torch.zeros(3, 1, dtype=torch.int64), params)

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
@@ -5,6 +7,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from isp_gym.data import SceneBatch
 from isp_gym.errors import UserError
 from isp_gym.tasks import TASKS, get_task
+from isp_gym.tasks.enhancement import is_constant
 from isp_gym.testing import check_task
 
 TASK = get_task("enhancement")
@@ -55,6 +58,41 @@ class TestMetrics:
         metrics = TASK.meter().add(TARGETS, scenes(TARGETS))
         assert metrics["psnr"].tolist() == [100.0] * 4
         assert metrics["ssim"].tolist() == pytest.approx([1.0] * 4)
+
+
+class TestConstantTargets:
+    @staticmethod
+    def dim(spread, mean=0.02):
+        """A target (3, 24, 20) whose every channel has this standard deviation."""
+        rough = torch.randn(3, 24, 20, dtype=torch.float64)
+        rough = (rough - rough.mean((1, 2), keepdim=True)) / rough.std((1, 2), correction=0, keepdim=True)
+        return (mean + spread * rough).float()
+
+    def test_have_no_metric_and_are_left_out_of_the_means(self):
+        targets = torch.stack([TARGETS[0], self.dim(0.9 / 255), TARGETS[1], torch.zeros(3, 24, 20)])
+        meter = TASK.meter()
+        assert meter.left_out() == 0
+        metrics = meter.add(IMAGES, scenes(targets))
+        assert all(values.isnan().tolist() == [False, True, False, True] for values in metrics.values())
+        assert meter.result()["psnr"] == pytest.approx(metrics["psnr"][[0, 2]].mean().item())
+        assert meter.left_out() == 2
+        meter.add(IMAGES, scenes(targets))
+        assert meter.left_out() == 4
+
+    def test_one_level_of_8_bits_is_the_line_for_each_channel(self):
+        one_channel = torch.stack([self.dim(0.1 / 255)[0], self.dim(1.1 / 255)[0], self.dim(0.1 / 255)[0]])
+        images = torch.stack([self.dim(0.99 / 255), self.dim(1.01 / 255), one_channel])
+        assert is_constant(images).tolist() == [True, False, False]
+        assert is_constant(torch.tensor([0.0, 0.5, 1.0]).view(1, 3, 1, 1).expand(1, 3, 8, 8)).tolist() == [True]
+        assert is_constant(images.to("meta")).device.type == "meta"
+
+    def test_nothing_else_is_not_defined(self):
+        meter = TASK.meter()
+        meter.add(IMAGES[:2], scenes(torch.full((2, 3, 24, 20), 0.4)))
+        assert all(math.isnan(value) for value in meter.result().values()) and meter.left_out() == 2
+
+    def test_the_loss_is_as_it_was(self):
+        assert TASK.loss(IMAGES, scenes(torch.zeros_like(TARGETS))).isfinite().all()
 
 
 def test_names_its_metrics():

@@ -36,8 +36,10 @@ class TestTraining:
         budget = 960
         agent, training = train(budget=budget, update=update, params_lr=3e-3, sequence_lr=3e-3)
         assert budget - 4 < training.budget.task_evaluations <= budget
-        assert mean_reward(agent, training) > 0.1  # the input itself: 0 less its penalty
-        assert agent.diagnostics()["p_greedy"] > 0.3  # at first about 1/16
+        # Over 6 seeds, default and AVX2 kernels: reward 0.11 to 0.15, probability 0.79 to 1. Without a step: -1.17 and
+        # 0.10 to 0.16.
+        assert mean_reward(agent, training) > 0
+        assert agent.diagnostics()["p_greedy"] > 0.3
 
     def test_same_seed_same_result(self):
         first, second = (train(seed=3)[0] for _ in range(2))

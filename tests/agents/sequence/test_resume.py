@@ -1,6 +1,7 @@
 """A training that was interrupted ends with the same numbers, to the bit, as one that was not."""
 
 import contextlib
+import copy
 import random
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from agents import POSISP
+from agents.sequence.learner import SequenceTraining
 from isp_gym.benchmark import Training
 from isp_gym.budget import Budget
 from isp_gym.envs.setting import Setting
@@ -71,3 +73,15 @@ def test_numbers_are_logged():
     assert len(recorder.numbers) == recorder.checkpoints
     names = {"loss", "reward", "policy_loss", "params_loss", "entropy", "unique_rollouts"}
     assert all(numbers.keys() == names for numbers in recorder.numbers)
+
+
+def test_the_schedule_comes_from_the_interrupted_training():
+    def learner(budget):
+        agent, training = POSISP(width=4), Training(SMALL, 7, Budget(budget))
+        agent.build(training.rules)
+        return SequenceTraining(agent.policy, agent.predictor, training, agent.settings)
+
+    first, second = learner(48), learner(24)
+    first.iterate()
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    assert second.total == 48
