@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 _TOLERANCES = {
     "psnr": 2e-3,  # dB
     "ssim": 2e-4,
@@ -27,8 +29,8 @@ def tolerance(name: str, value: float = 0.0) -> float:
 
 
 def differs(name: str, recorded: float | None, now: float) -> str:
-    """What to say if a number is not what was recorded; empty if it is. NaN is equal to nothing."""
+    """What to say if a number is not what was recorded; empty if it is. Nothing is equal to NaN or infinity."""
     then = float("nan") if recorded is None else float(recorded)
-    if abs(then - now) <= tolerance(name, then):
+    if math.isfinite(then) and abs(then - now) <= tolerance(name, then):
         return ""
     return f"{name} was recorded as {then:.6g} and is {now:.6g}"

@@ -184,7 +184,7 @@ class TestBeforeTheWork:
         ("changes", "message"),
         [
             ({"scenes": {"test": 7}, "data": "{here}:Few"}, r"scenes\.test=7, and data=.* has 3"),
-            ({"data": "{here}:Untargeted", "objective": {"entropy": 1.0}}, "target"),
+            ({"data": "{here}:Untargeted"}, "target"),
         ],
     )
     def test_what_does_not_suit_is_found(self, tiny, quietly, tmp_path, changes, message, monkeypatch):

@@ -13,6 +13,7 @@ from isp_gym.benchmark.files import digest_of_folder
 from isp_gym.benchmark.results import row_digest, schema
 from isp_gym.benchmark.run import run
 from isp_gym.benchmark.run_context import Stopped
+from isp_gym.data import DataSource, MemoryStore, SceneSet
 from isp_gym.envs.setting import Setting
 from isp_gym.errors import UserError
 from isp_gym.modules import get_bank
@@ -232,11 +233,39 @@ class TestOurAgentsAndData:
     def test_an_objective_is_what_training_is_paid_for(self, run_of, photos):
         """`objective` was once no config key."""
         keys = {"data": f"folder:{photos(train=3)}", "budget": 64}
-        dark = run_of("random", {"scenes_per_candidate": 2}, objective={"fidelity": 1.0}, **keys)
+        dark = run_of("random", {"scenes_per_candidate": 2}, objective={"entropy": -1.0}, **keys)
         plain = run_of("random", {"scenes_per_candidate": 2}, **keys)
         assert dark["task_evaluations"] == plain["task_evaluations"] == 64
         assert dark["scenes"][0]["params"] != plain["scenes"][0]["params"]
         assert dark["metrics"].keys() == plain["metrics"].keys()
+
+
+class Untargeted(DataSource):
+    """Pictures without a target, as RAW files are."""
+
+    name, licence, reference, description = "untargeted", "", "", ""
+
+    def version(self):
+        return "1"
+
+    def check(self, argument):
+        pass
+
+    def fingerprint(self, argument):
+        return ""
+
+    def load(self, argument, split, count, image_size, seed, on_error="raise"):
+        ids = [f"{split}/{i}" for i in range(count)]
+        images = torch.rand(count, 3, image_size, image_size, generator=torch.Generator().manual_seed(len(split)))
+        return SceneSet(MemoryStore(images), ids, ids, split, "untargeted")
+
+
+def test_data_without_targets_can_be_compared_by_an_objective(run_of):
+    data, options = f"{__name__}:Untargeted", {"scenes_per_candidate": 2}
+    row = run_of("random", options, data=data, objective={"entropy": 1.0})
+    assert row["task_evaluations"] == 16 and row["metrics"] and "psnr" not in row["metrics"]
+    with pytest.raises(UserError, match="target"):
+        run_of("random", options, data=data)
 
 
 class Fails(Bright):
