@@ -124,15 +124,25 @@ class Actor(nn.Module):
         return torch.distributions.Normal(self.mean(features), self.log_sigma.exp()), self.value(features)[:, 0]
 
 
+def score(actor, env):
+    """What its mean actions earn on the same 160 scenes each time."""
+    images, _ = env.reset(seed=100)
+    rewards = []
+    for _ in range(5):
+        with torch.no_grad():
+            images, reward, *_ = env.step(actor(images)[0].mean.clamp(-1, 1))
+        rewards.append(reward)
+    return float(torch.cat(rewards).mean())
+
+
 def test_a_cleanrl_style_loop_learns():
     """One file, one loop: advantage actor-critic on the bandit, in torch from end to end, gets better."""
     torch.manual_seed(0)
-    lanes = 32
-    env = vector("ISP/SequenceBox-v0", lanes, output="torch", modules=["exposure", "gamma"])
+    env = vector("ISP/SequenceBox-v0", 32, output="torch", modules=["exposure", "gamma"])
     actor = Actor(env.single_action_space.shape[0])
     optimizer = torch.optim.Adam(actor.parameters(), 3e-2)
+    before = score(actor, env)
     images, _ = env.reset(seed=0)
-    history = []
     for _ in range(60):
         policy, values = actor(images)
         actions = policy.sample()
@@ -146,7 +156,6 @@ def test_a_cleanrl_style_loop_learns():
         loss.backward()
         optimizer.step()
         images = next_images
-        history.append(float(rewards.mean()))
-    # 1.22 with default and AVX2 kernels alike, 0.50 to 1.41 over 6 seeds; 0.24 without a step (0.13 to 0.30 over
-    # seeds: scenes differ), and less than -0.9 with the loss's sign turned.
-    assert np.mean(history[-15:]) > np.mean(history[:15]) + 0.6
+    # 0.12 to 1.54 over 6 seeds, to three digits the same with default and AVX2 kernels; 0 without a step, and -8.6 at
+    # best with the loss's sign turned.
+    assert score(actor, env) > before + 0.05

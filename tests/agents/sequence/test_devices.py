@@ -9,6 +9,7 @@ from agents.algorithms.reinforce import BASELINES
 from agents.sequence.predictor import ParameterPredictor, order_matrix
 from agents.sequence.settings import POLICIES
 from isp_gym.modules import get_bank
+from isp_gym.pipelines import Rules
 
 SEQUENCES = torch.tensor([[2, 0, 3], [3, 3, 3], [1, 3, 3]])
 
@@ -42,12 +43,13 @@ class TestPredictor:
 
 @pytest.mark.parametrize("condition", [False, True])
 @pytest.mark.parametrize("typed_order", [False, True])
-def test_pipelines(device, condition, typed_order):
+def test_networks(device, condition, typed_order):
     agent = POSISP(width=4, condition=condition)
-    agent.build(get_bank("stable"), 4, typed_order)
+    agent.build(Rules(get_bank("stable"), 4, typed_order))
     agent.policy, agent.predictor = device.to(agent.policy), device.to(agent.predictor)
-    sequences, params = agent.pipelines(device.rand(2, 3, 32, 32))
-    assert sequences.shape == (2, 4) and params.shape == (2, 27) and device.has(sequences, params)
+    images = device.rand(2, 3, 32, 32)
+    sequences = device.to(torch.tensor([[0, 1, 10, 10]] * 2))
+    assert device.has(agent.policy.evaluate(sequences).log_probs, agent.predictor(images, sequences))
 
 
 @pytest.mark.parametrize("baseline", BASELINES)
