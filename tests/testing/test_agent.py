@@ -319,7 +319,7 @@ class TestAgent:
         check_agent("camera-jpeg", setting=SMALL, budget=8)
 
     def test_the_camera_needs_data_with_its_images(self):
-        with pytest.raises(AssertionError, match="observes 'camera', which data=skimage has not"):
+        with pytest.raises(AssertionError, match="observes 'camera', which data=photos has not"):
             check_agent(CameraJPEG, setting=SMALL, budget=8)
 
     @pytest.mark.parametrize("place", PLACES)
