@@ -260,7 +260,7 @@ def test_however_it_ends_it_leaves_no_process(tmp_path, end):
 
 
 def _wait(condition):
-    end = time.monotonic() + 90
+    end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.05)
