@@ -137,6 +137,11 @@ class Budget:
 _RUNS: tuple[Budget, ...] = ()  # a run inside a run is counted in both
 
 
+def in_a_run() -> bool:
+    """Whether this process is in a run, so that whatever is scored counts."""
+    return bool(_RUNS)
+
+
 @contextmanager
 def metering(budget: Budget) -> Iterator[Budget]:
     """Count everything that is scored in this process inside the block in ``budget`` as well."""

@@ -33,6 +33,10 @@ _CLASS_AND_ARGUMENT = re.compile(rf"({_CLASS.pattern})(?::(.*))?", re.DOTALL)
 _trusted: frozenset[str] | None = None
 
 
+class Untrusted(UserError):
+    """A file names code that the user has not."""
+
+
 def is_class_name(spec: str) -> bool:
     """Whether ``spec`` is of the form ``package.module:Name``."""
     return _CLASS.fullmatch(spec) is not None
@@ -120,12 +124,12 @@ def make(kind: str, spec: str, factory: Any, **arguments: Any) -> Any:
 
 
 def require_trust(spec: str, what: str) -> None:
-    """Raise ``UserError`` if ``spec`` is named by somebody's file only; ``what`` says what it is, for the message.
+    """Raise ``Untrusted`` if ``spec`` is named by somebody's file only; ``what`` says what it is, for the message.
 
     The user has named it, too, as a part of a longer name: ``detection:FILE.pt`` names ``FILE.pt``.
     """
     if _trusted is not None and not any(f":{spec}:" in f":{name}:" for name in _trusted):
-        raise UserError(f"{what} is code that a file asks for; look at it, and add --allow-code to run it")
+        raise Untrusted(f"{what} is code that a file asks for; look at it, and add --allow-code to run it")
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from isp_gym.data import SceneSet, data_card
 from isp_gym.errors import UserError
 from isp_gym.modules.fingerprint import compare_fingerprints
 from isp_gym.pipelines import Pipelines
+from isp_gym.plugins import Untrusted
 
 _CHUNK = 32
 
@@ -122,13 +123,16 @@ def _replay_row(row: Row, config: CompareConfig, folder: Path, quick: bool) -> R
     for name, compare in (("pipelines", _pipelines), ("policy", _policy), ("log", compare_log)):
         try:
             found = compare(row, problem, run, scenes)
+        except Untrusted as error:
+            found, one.reason = None, one_line(error)
         except (UserError, ValueError) as error:
             found = [f"{name}: {one_line(error)}"]
         if found is not None:
             one.checked.append(name)
             one.faults += found
     if one.checked in ([], ["log"]):
-        one.checked, one.reason = [], "it records no pipelines, and its saved policy is not beside the file"
+        one.reason = one.reason or "it records no pipelines, and its saved policy is not beside the file"
+        one.checked = []
     return one
 
 

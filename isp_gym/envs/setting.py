@@ -125,7 +125,7 @@ class Setting:
 
     def make_task(self) -> MeteredTask:
         """The downstream task, with the objective as its loss if there is one; whoever scores with it is counted."""
-        task = get_task(self.task, self.task_options, self.device)
+        task = get_task(self.task, self.task_options, self.device).unmetered
         return MeteredTask(task if self.objective is None else Objective(task, self.objective), Budget())
 
     def make_reward(self) -> TerminalReward:

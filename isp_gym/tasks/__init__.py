@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from isp_gym import plugins
+from isp_gym.budget import Budget, in_a_run
 from isp_gym.errors import UserError
 from isp_gym.tasks.base import MeanMeter, Meter, Task
 from isp_gym.tasks.detection import Detection
@@ -35,9 +36,11 @@ def get_task(spec: str, options: Mapping[str, Any] | None = None, device: str = 
     elif network:
         raise UserError(f"task '{name}' has no network; write task={name}, not task={spec}")
     try:
-        return cls(**arguments)
+        task = cls(**arguments)
     except TypeError as error:
         raise UserError(f"task '{name}' does not take its options: {error}") from error
+    # In a run every score counts, also of a task that an agent makes for itself.
+    return MeteredTask(task, Budget()) if in_a_run() else task
 
 
 def default_data(spec: str) -> str:

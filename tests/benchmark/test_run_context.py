@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from isp_gym.budget import Budget
 from isp_gym.data import load_scenes
 from isp_gym.errors import UserError
+from isp_gym.tasks import get_task
 
 
 class Does:
@@ -88,6 +89,11 @@ def score_task_off_the_transition(training):
 def score_task_of_the_setting(training):
     scenes = training.scenes.batch([0, 1])
     training.setting.make_task().loss(scenes.images, scenes)
+
+
+def score_task_by_its_name(training):
+    scenes = training.scenes.batch([0, 1])
+    get_task("enhancement").loss(scenes.images, scenes)
 
 
 def score_meter(training):
