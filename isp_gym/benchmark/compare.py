@@ -12,11 +12,12 @@ from rich.console import Console
 
 import isp_gym
 from isp_gym.benchmark.checkpoints import Checkpoints
-from isp_gym.benchmark.config import CompareConfig, Problem
+from isp_gym.benchmark.config import CompareConfig
 from isp_gym.benchmark.files import default_jobs, write_json, write_text
 from isp_gym.benchmark.oracle_file import load_oracle
 from isp_gym.benchmark.out_folder import OutFolder
 from isp_gym.benchmark.plan import Plan, folder_name, plans_of
+from isp_gym.benchmark.problem import Problem
 from isp_gym.benchmark.progress import Progress
 from isp_gym.benchmark.provenance import machine
 from isp_gym.benchmark.report import BRIGHTER, write_report

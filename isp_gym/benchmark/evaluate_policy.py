@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from isp_gym.benchmark.config import CompareConfig, Problem, read_config
+from isp_gym.benchmark.config import CompareConfig, read_config
 from isp_gym.benchmark.evaluation import evaluate
 from isp_gym.benchmark.policy import is_run, load_policy, problem_of_run
+from isp_gym.benchmark.problem import Problem
 from isp_gym.benchmark.random_state import seed_everything
 from isp_gym.benchmark.results import SCHEMA, Row
 from isp_gym.benchmark.run import controller_parameters, scene_rows

@@ -26,9 +26,9 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from isp_gym.benchmark.config import OracleSettings, Problem
 from isp_gym.benchmark.files import write_text
 from isp_gym.benchmark.oracle_file import Oracle, problem_of
+from isp_gym.benchmark.problem import OracleSettings, Problem
 from isp_gym.envs.setting import Setting
 from isp_gym.envs.transition import Transition
 from isp_gym.errors import UserError

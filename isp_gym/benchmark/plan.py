@@ -11,8 +11,9 @@ from urllib.parse import quote
 
 import isp_gym
 from isp_gym.benchmark.agent import Agent, load_agent
-from isp_gym.benchmark.config import CompareConfig, Problem
+from isp_gym.benchmark.config import CompareConfig
 from isp_gym.benchmark.files import digest_of, read_json, write_json
+from isp_gym.benchmark.problem import Problem
 from isp_gym.errors import UserError
 
 CARD, POLICY = "run.json", "policy"

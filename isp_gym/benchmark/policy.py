@@ -8,9 +8,9 @@ from pathlib import Path
 
 from isp_gym import plugins
 from isp_gym.benchmark.agent import Agent, agent_names, load_agent
-from isp_gym.benchmark.config import Problem
 from isp_gym.benchmark.files import read_json
 from isp_gym.benchmark.plan import POLICY, read_card
+from isp_gym.benchmark.problem import Problem
 from isp_gym.benchmark.training import Training
 from isp_gym.budget import Budget, BudgetExhausted, metering
 from isp_gym.data.access import seal

@@ -18,12 +18,13 @@ import torch
 from torch import Tensor
 
 from isp_gym.benchmark.agent import one_line
-from isp_gym.benchmark.config import CompareConfig, Problem
+from isp_gym.benchmark.config import CompareConfig
 from isp_gym.benchmark.evaluation import process
 from isp_gym.benchmark.files import digest_of_folder
 from isp_gym.benchmark.oracle_file import load_oracle, regret
 from isp_gym.benchmark.plan import POLICY, folder_name
 from isp_gym.benchmark.policy import load_run
+from isp_gym.benchmark.problem import Problem
 from isp_gym.benchmark.replay_log import compare_log
 from isp_gym.benchmark.results import Row, read_results, row_digest
 from isp_gym.benchmark.tolerance import differs, tolerance

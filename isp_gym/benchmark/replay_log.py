@@ -7,9 +7,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from isp_gym.benchmark.config import Problem
 from isp_gym.benchmark.evaluation import evaluate
 from isp_gym.benchmark.plan import read_card
+from isp_gym.benchmark.problem import Problem
 from isp_gym.benchmark.results import Row
 from isp_gym.benchmark.run_context import LOG
 from isp_gym.benchmark.tolerance import differs

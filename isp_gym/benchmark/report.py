@@ -13,9 +13,10 @@ from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
-from isp_gym.benchmark.config import CompareConfig, Problem
+from isp_gym.benchmark.config import CompareConfig
 from isp_gym.benchmark.files import write_text
 from isp_gym.benchmark.plan import folder_name
+from isp_gym.benchmark.problem import Problem
 from isp_gym.benchmark.statistics import differences
 from isp_gym.benchmark.table import METRIC_TITLES, digits_of, headings, summarise
 

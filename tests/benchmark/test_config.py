@@ -3,7 +3,8 @@ from dataclasses import fields
 import pytest
 import torch
 
-from isp_gym.benchmark.config import CompareConfig, Problem, load_config
+from isp_gym.benchmark.config import CompareConfig, load_config
+from isp_gym.benchmark.problem import Problem
 from isp_gym.benchmark.training import Training
 from isp_gym.budget import Budget
 from isp_gym.data import DataSource, MemoryStore, SceneSet

@@ -6,9 +6,9 @@ import torch
 from rich.console import Console
 
 from isp_gym.benchmark.agent import as_agent
-from isp_gym.benchmark.config import Problem
 from isp_gym.benchmark.oracle import all_sequences, best_params, find_oracle
 from isp_gym.benchmark.oracle_file import load_oracle, regret
+from isp_gym.benchmark.problem import Problem
 from isp_gym.benchmark.replay_oracle import is_oracle, replay_oracle
 from isp_gym.errors import UserError
 from isp_gym.modules import get_bank
