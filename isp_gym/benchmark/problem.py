@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from isp_gym.config import typed
-from isp_gym.data import SPLITS
+from isp_gym.data import SPLITS, available
 from isp_gym.envs.setting import Setting
 from isp_gym.errors import UserError, unknown
 
@@ -127,13 +127,8 @@ class Problem(ProblemKeys):
         """
         counts = {}
         for split in SPLITS:
-            there, wanted = len(self.setting(split).load_scenes()), getattr(self.scenes, split)
-            if wanted is not None and there < wanted and self.scenes.exact:
-                raise UserError(
-                    f"scenes.{split}={wanted}, and data={self.env.data} has {there}; "
-                    f"ask for {there}, or take what there is with scenes.exact=false"
-                )
-            counts[split] = there
+            counts[split] = len(self.setting(split).load_scenes())
+            self._check_count(split, counts[split])
         return replace(self, scenes=SceneCounts(**counts, exact=self.scenes.exact))
 
     def check(self) -> None:
@@ -149,3 +144,12 @@ class Problem(ProblemKeys):
             raise UserError(f"'steps_per_evaluation' must be at least 1, not {self.steps_per_evaluation}")
         for split in SPLITS:
             self.setting(split).check()
+            self._check_count(split, available(self.env.data, split, self.env.on_error))
+
+    def _check_count(self, split: str, there: int | None) -> None:
+        wanted = getattr(self.scenes, split)
+        if there is not None and wanted is not None and there < wanted and self.scenes.exact:
+            raise UserError(
+                f"scenes.{split}={wanted}, and data={self.env.data} has {there}; "
+                f"ask for {there}, or take what there is with scenes.exact=false"
+            )
