@@ -21,6 +21,7 @@ from isp_gym.benchmark import Agent, Training
 from isp_gym.config import refuse_contradictions
 from isp_gym.envs.core import image_space
 from isp_gym.envs.pipeline import PipelineState
+from isp_gym.envs.setting import Setting
 from isp_gym.envs.stepwise import run_policy
 from isp_gym.errors import UserError, unknown
 from isp_gym.pipelines import Pipelines, Rules
@@ -71,6 +72,11 @@ class StepwisePPO(Agent):
         """Feature extractor and actor; the critic is not needed at inference."""
         return self._networks
 
+    def check(self, setting: Setting) -> None:
+        """Raise ``UserError`` if the images are too small for Stable-Baselines3's CNN."""
+        if setting.image_size < _NATURE_CNN_SIZE:
+            raise UserError(f"stepwise-ppo needs image_size={_NATURE_CNN_SIZE} or more, not {setting.image_size}")
+
     def train(self, training: Training) -> None:
         """Learn until the budget is spent.
 
@@ -79,8 +85,7 @@ class StepwisePPO(Agent):
             BudgetExhausted: Steps that cost no evaluation have taken all that are allowed.
         """
         setting, options = training.setting, dict(self.options)
-        if setting.image_size < _NATURE_CNN_SIZE:
-            raise UserError(f"stepwise-ppo needs image_size={_NATURE_CNN_SIZE} or more, not {setting.image_size}")
+        self.check(setting)
         self.rules, self.image_size = training.rules, setting.image_size
         vector = training.make_vec("ISP/StepwiseBox-v0", options.pop("num_envs"), dense=options.pop("dense"))
         # The penalty for dark images is a thousand times the loss: unscaled, the critic sees nothing else.

@@ -100,7 +100,7 @@ def evaluate(
     mine = [] if config is None else words_in(read_yaml(config))
     with plugins.untrusted(names_in([*written, *mine]), allow=allow_code):
         chosen = problem_for(policy, config, overrides or (), task, data, problem)
-        row = evaluate_policy(policy, chosen, split, budget)
+        row = evaluate_policy(policy, chosen, split, budget, overrides or ())
         cards = {row["problem"]: data_card([chosen.setting(split).load_scenes()])} if as_json else {}
     console = _console(stderr=as_json)
     console.print(rich_table(summarise([row]), f"{row['task']} on {row['data']}, {len(row['scenes'])} {split} scenes"))

@@ -17,6 +17,7 @@ from isp_gym.pipelines import Pipelines
 
 if TYPE_CHECKING:
     from isp_gym.benchmark.training import Training
+    from isp_gym.envs.setting import Setting
 
 OBSERVES = ("raw", "camera", "target")
 _TENSORS, _CARD = "policy.safetensors", "policy.json"
@@ -43,6 +44,9 @@ class Agent:
     def networks(self) -> nn.Module | None:
         """What it needs at inference and nothing else; its size is in the table."""
         return None
+
+    def check(self, setting: Setting) -> None:
+        """Raise ``UserError`` if it cannot take part in a problem; asked before any work is done."""
 
     def train(self, training: Training) -> None:
         """Learn from ``training``; its budget ends the training if the agent does not."""

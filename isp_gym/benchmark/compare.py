@@ -21,8 +21,8 @@ from isp_gym.benchmark.problem import Problem
 from isp_gym.benchmark.progress import Progress
 from isp_gym.benchmark.provenance import machine
 from isp_gym.benchmark.report import BRIGHTER, write_report
-from isp_gym.benchmark.results import SCHEMA, Row, finished_row
-from isp_gym.benchmark.run import ROW, write_png
+from isp_gym.benchmark.results import ROW, SCHEMA, Row, finished_row
+from isp_gym.benchmark.run import write_png
 from isp_gym.benchmark.workers import Interrupted, Worker, run_all
 from isp_gym.data import SPLITS, data_card
 from isp_gym.errors import UserError

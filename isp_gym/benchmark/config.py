@@ -10,6 +10,7 @@ from typing import Any
 from isp_gym.benchmark.agent import load_agent
 from isp_gym.benchmark.problem import ENV_KEYS, Problem, ProblemKeys
 from isp_gym.config import read_yaml, typed
+from isp_gym.data.access import seal
 from isp_gym.errors import UserError, unknown
 
 MAX_SEED = 2**64
@@ -111,7 +112,10 @@ class CompareConfig(ComparisonKeys):
         for name, options in self.agents.items():
             if options is not None and not isinstance(options, dict):
                 raise UserError(f"agent '{name}': its options must be a mapping, not {options!r}")
-            load_agent(*self.agent_spec(name))
+            with seal("validation", "test"):  # as in the run: an agent's code may read neither
+                agent = load_agent(*self.agent_spec(name))
+            for problem in self.problems.values():
+                agent.check(problem.setting("train"))
 
 
 def _problems(values: Mapping[str, Any], named: Any) -> dict[str, Problem]:

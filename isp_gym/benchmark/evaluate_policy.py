@@ -56,7 +56,9 @@ def _only(config: CompareConfig, name: str | None) -> Problem:
     return next(iter(config.problems.values())) if name is None else config.problems[name]
 
 
-def evaluate_policy(policy: str, problem: Problem, split: str, budget: int = 1000) -> Row:
+def evaluate_policy(
+    policy: str, problem: Problem, split: str, budget: int = 1000, overrides: Sequence[str] = ()
+) -> Row:
     """Evaluate a policy.
 
     Args:
@@ -64,6 +66,7 @@ def evaluate_policy(policy: str, problem: Problem, split: str, budget: int = 100
         problem: What it is evaluated on.
         split: The scenes.
         budget: Task evaluations to train a named agent with.
+        overrides: What the user has changed, ``key=value``; a key that the policy contradicts is an error.
 
     Returns:
         The keys of a row of ``results.json`` that an evaluation has.
@@ -71,7 +74,8 @@ def evaluate_policy(policy: str, problem: Problem, split: str, budget: int = 100
     check_split(split)
     seed = seed_everything(0)
     start = time.perf_counter()
-    agent, problem, spent = load_policy(policy, problem.counted(), budget, seed)
+    given = {word.partition("=")[0] for word in overrides}
+    agent, problem, spent = load_policy(policy, problem.counted(), budget, seed, given)
     seconds = round(time.perf_counter() - start, 2) if spent else 0.0
     setting = problem.setting(split)
     scenes = setting.load_scenes()

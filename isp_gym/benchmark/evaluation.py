@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +20,20 @@ from isp_gym.pipelines import Pipelines, Rules
 from isp_gym.tasks import Task
 
 _CHUNK = 32
+
+
+#: When an agent was asked for something that it has not answered yet, by time.monotonic(); for who watches the run.
+asked_at: float | None = None
+
+
+@contextmanager
+def _asking() -> Iterator[None]:
+    global asked_at
+    asked_at = time.monotonic()
+    try:
+        yield
+    finally:
+        asked_at = None
 
 
 @dataclass(frozen=True)
@@ -102,7 +118,8 @@ def process(agent: Agent, batch: SceneBatch, rules: Rules) -> tuple[Tensor, Pipe
     """
     images = _observed(agent, batch)
     if not agent.makes_pipelines:
-        outputs = agent.enhance(images.clone())
+        with _asking():
+            outputs = agent.enhance(images.clone())
         _check_images(agent, outputs, images)
         return outputs, None
     pipelines = pipelines_of(agent, images, rules)
@@ -118,7 +135,8 @@ def pipelines_of(agent: Agent, images: Tensor, rules: Rules) -> Pipelines:
     Raises:
         UserError: What it answers is of the wrong kind.
     """
-    answer = agent.pipelines(images.clone())
+    with _asking():
+        answer = agent.pipelines(images.clone())
     try:
         if not isinstance(answer, Pipelines):
             tokens, params = answer

@@ -70,7 +70,10 @@ def read_json(path: Path) -> Any:
     def refuse(constant: str) -> Any:
         raise ValueError(f"{constant} is no JSON")
 
-    return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def default_jobs() -> int:

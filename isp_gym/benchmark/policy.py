@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from isp_gym import plugins
 from isp_gym.benchmark.agent import Agent, agent_names, load_agent
@@ -29,7 +31,9 @@ def problem_of_run(run: Path) -> Problem:
     return Problem.of(card["problem"], card["config"])
 
 
-def load_policy(spec: str, problem: Problem, budget: int = 1000, seed: int = 0) -> tuple[Agent, Problem, int]:
+def load_policy(
+    spec: str, problem: Problem, budget: int = 1000, seed: int = 0, given: Collection[str] = ()
+) -> tuple[Agent, Problem, int]:
     """Make or read a policy.
 
     Args:
@@ -39,6 +43,7 @@ def load_policy(spec: str, problem: Problem, budget: int = 1000, seed: int = 0) 
         problem: What it is to be evaluated on; a run or a file brings its own modules along.
         budget: Task evaluations to train a named agent with.
         seed: Of its training.
+        given: Keys of the problem that the user has set; one that the policy contradicts is an error.
 
     Returns:
         The policy, the problem with the policy's modules, and the task evaluations spent now.
@@ -48,13 +53,14 @@ def load_policy(spec: str, problem: Problem, budget: int = 1000, seed: int = 0) 
     """
     name, _, file = spec.partition(":")
     if is_run(spec):
-        return _on_device(load_run(Path(spec)), problem), _with_rules(problem, problem_of_run(Path(spec)).env.rules), 0
+        agent, rules = load_run(Path(spec)), problem_of_run(Path(spec)).env.rules
+        return _on_device(agent, problem), _with_rules(problem, rules, given), 0
     if file and name in agent_names():
         cls = plugins.find("agents", name)
         if not hasattr(cls, "from_released"):
             raise UserError(f"agent '{name}' reads no files; write --policy {name}")
         agent = cls.from_released(file)
-        return _on_device(agent, problem), _with_rules(problem, agent.rules), 0
+        return _on_device(agent, problem), _with_rules(problem, agent.rules, given), 0
     if "/" in spec and ":" not in spec:
         raise UserError(f"no run at '{spec}'; give OUT/runs/AGENT/seed-N of a comparison, or the name of an agent")
     agent, spent = load_agent(spec), Budget(budget, round(budget * problem.steps_per_evaluation))
@@ -91,15 +97,16 @@ def _on_device(agent: Agent, problem: Problem) -> Agent:
     return agent
 
 
-def _with_rules(problem: Problem, rules: Rules) -> Problem:
-    order = "typed" if rules.typed else "free"
-    bank = rules.bank
-    env = replace(
-        problem.env,
-        bank=bank.name,
-        modules=list(bank.specs),
-        max_length=rules.max_length,
-        order=order,
-        repeats=rules.repeats,
-    )
-    return replace(problem, env=env)
+def _with_rules(problem: Problem, rules: Rules, given: Collection[str]) -> Problem:
+    """The problem with the policy's own modules and rules; ``UserError`` if the user has asked for others."""
+    own: dict[str, Any] = {
+        "bank": rules.bank.name,
+        "modules": list(rules.bank.specs),
+        "max_length": rules.max_length,
+        "order": "typed" if rules.typed else "free",
+        "repeats": rules.repeats,
+    }
+    for key, value in own.items():
+        if key in given and getattr(problem.env, key) != value:
+            raise UserError(f"the policy was made with {key}={value}, not {getattr(problem.env, key)}; leave out {key}")
+    return replace(problem, env=replace(problem.env, **own))

@@ -52,11 +52,20 @@ def set_random_state(state: dict[str, Any]) -> None:
     random.setstate((version, tuple(words), second))
 
 
+def as_torch_starts() -> None:
+    """Take back what an agent may have changed for the whole process: the default dtype, and gradients."""
+    torch.set_default_dtype(torch.float32)
+    torch.set_grad_enabled(True)
+
+
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Whatever random numbers are drawn inside, what follows is as if none had been."""
-    state = random_state()
+    """Compute inside as in a fresh process; what follows goes on as if nothing had been drawn or changed."""
+    state, dtype, grad = random_state(), torch.get_default_dtype(), torch.is_grad_enabled()
+    as_torch_starts()
     try:
         yield
     finally:
         set_random_state(state)
+        torch.set_default_dtype(dtype)
+        torch.set_grad_enabled(grad)

@@ -8,9 +8,10 @@ again counts as not replayed.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from isp_gym.benchmark.policy import load_run
 from isp_gym.benchmark.problem import Problem
 from isp_gym.benchmark.replay_log import compare_log
 from isp_gym.benchmark.results import Row, read_results, row_digest
+from isp_gym.benchmark.run import controller_parameters
 from isp_gym.benchmark.tolerance import differs, tolerance
 from isp_gym.data import SceneSet, data_card
 from isp_gym.errors import UserError
@@ -85,15 +87,23 @@ def replay_results(path: Path, sample: int | None = None) -> list[Replayed]:
     faults = [
         fault for name, problem in config.problems.items() for fault in _data_faults(problem, content["data"].get(name))
     ]
+    faults += _missing(content, config)
     rows = content["rows"]
     if sample is not None:
         rows = random.Random(0).sample(rows, min(sample, len(rows)))
-    replayed = [_replay_row(row, config, path.parent, sample is not None) for row in rows]
-    # Data that has changed explains what differs; by itself it changes nothing.
-    for one in replayed:
-        if one.faults:
-            one.faults += faults
-    return replayed
+    whole = [Replayed("the file", ["data", "rows"], faults)] if faults else []
+    return [*whole, *(_replay_row(row, config, path.parent, sample is not None) for row in rows)]
+
+
+def _missing(content: dict[str, Any], config: CompareConfig) -> list[str]:
+    """Which runs of the config the file does not have, has twice, or has too many of."""
+    asked = Counter(product(config.problems, config.agents, config.seeds))
+    there = Counter((row["problem"], row["agent"], row["seed"]) for row in (*content["rows"], *content["failures"]))
+    odd = sorted(((asked - there) + (there - asked)).elements())
+    return [
+        f"it has {there[run]} rows of {' '.join(map(str, run))}, and its config asks for {asked[run]}"
+        for run in odd[:1]
+    ]
 
 
 def _data_faults(problem: Problem, recorded: dict[str, Any] | None) -> list[str]:
@@ -116,6 +126,7 @@ def _replay_row(row: Row, config: CompareConfig, folder: Path, quick: bool) -> R
         raise UserError(f"row '{one.what}' is of a problem that the config does not have")
     run = _run_folder(row, config, folder)
     try:
+        one.faults += _of_another_problem(row, problem)
         one.faults += compare_fingerprints(row["made_with"]["bank"]["modules"], problem.env.rules.bank)
         scenes = _Scenes(row, problem, quick)
     except (UserError, KeyError, TypeError, ValueError) as error:
@@ -135,6 +146,11 @@ def _replay_row(row: Row, config: CompareConfig, folder: Path, quick: bool) -> R
         one.reason = one.reason or "it records no pipelines, and its saved policy is not beside the file"
         one.checked = []
     return one
+
+
+def _of_another_problem(row: Row, problem: Problem) -> list[str]:
+    own = {"task": problem.env.task, "data": problem.env.data}
+    return [f"its {key} is {row[key]}, and the config's is {value}" for key, value in own.items() if row[key] != value]
 
 
 def _run_folder(row: Row, config: CompareConfig, folder: Path) -> Path:
@@ -176,6 +192,8 @@ class _Scenes:
         if whole.keys() != then.keys():
             faults.append(f"its metrics are {sorted(then)}, those of the task are {sorted(whole)}")
         elif self.whole:
+            if metric.left_out() != row["scenes_left_out"]:
+                faults.append(f"{metric.left_out()} scenes are left out of the metrics, not {row['scenes_left_out']}")
             faults += [fault for name, value in whole.items() if (fault := differs(name, then[name], value))]
         return faults[:3]
 
@@ -211,15 +229,23 @@ def _policy(row: Row, problem: Problem, run: Path, scenes: _Scenes) -> list[str]
         return ["policy: the saved weights are not those that the row was made with"]
     agent = load_run(run)
     agent.to(problem.env.device)
-    other: list[str] = []
+    other, refused = [], 0
+    if agent.observes != row["observes"]:
+        other.append(f"it observes {agent.observes}, not {row['observes']}")
+    if (size := controller_parameters(agent)) != row["controller_parameters"]:
+        other.append(f"its networks have {size} parameters, not {row['controller_parameters']}")
 
     def make(batch: Any, recorded: Sequence[dict[str, Any]]) -> Tensor:
+        nonlocal refused
         images, pipelines = process(agent, batch, scenes.rules)
         if pipelines is not None:
+            refused += int(pipelines.refused.sum())
             other.extend(_pipeline_faults(pipelines, recorded))
         return images
 
     faults = [*scenes.compare(row, make), *other[:1]]
+    if scenes.whole and refused != row["refused"]:
+        faults.append(f"{refused} steps are refused, not {row['refused']}")
     if problem.oracle.file and "regret" in row and Path(problem.oracle.file).is_file():
         setting = problem.setting("train")
         again = regret(agent, load_oracle(problem.oracle.file, setting), setting)

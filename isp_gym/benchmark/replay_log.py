@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from isp_gym.benchmark.evaluation import evaluate
+from isp_gym.benchmark.files import digest_of, digest_of_folder, read_json
 from isp_gym.benchmark.plan import read_card
 from isp_gym.benchmark.problem import Problem
-from isp_gym.benchmark.results import Row
-from isp_gym.benchmark.run_context import LOG
+from isp_gym.benchmark.results import ROW, Row, row_digest
+from isp_gym.benchmark.run_context import LOG, READS
 from isp_gym.benchmark.tolerance import differs
+from isp_gym.data import ReadLog
 from isp_gym.errors import UserError
 from isp_gym.plugins import Untrusted
 
@@ -23,6 +25,7 @@ def compare_log(row: Row, problem: Problem, run: Path, scenes: Any) -> list[str]
     log = _read_log(run / LOG) if (run / LOG).is_file() else None
     if log is not None:
         faults += _log_faults(row, log)
+        faults += _folder_faults(row, problem, run)
         if scenes.whole and row["policy"] is not None:
             with suppress(Untrusted):  # the row's own policy has said so
                 faults += _curve_faults(row, problem, run)
@@ -58,12 +61,41 @@ def _log_faults(row: Row, log: list[dict[str, Any]]) -> list[str]:
         if row[key] != ends[-1].get(key)
     ]
     points = {record["point"]["task_evaluations"]: record["point"] for record in log if "point" in record}
+    if points.keys() != {point["task_evaluations"] for point in row["curve"]}:
+        faults.append(f"the run log has points at {sorted(points)}")
     for point in row["curve"]:
         logged = points.get(point["task_evaluations"], {})
         # The test curve is computed when the log is closed.
         shown = {key: value for key, value in point.items() if not key.startswith("test_")}
         if logged != shown:
             faults.append(f"the curve's point at {point['task_evaluations']} is not the one in the run log")
+    return faults
+
+
+def _folder_faults(row: Row, problem: Problem, run: Path) -> list[str]:
+    """Where the other files of the run say something else than the row."""
+    faults, card = [], read_card(run, ("name", "seed", "config"))
+    if (card["name"], card["seed"]) != (row["agent"], row["seed"]):
+        faults.append(f"the run's card is of {card['name']} seed {card['seed']}")
+    if digest_of(card["config"]) != digest_of(problem.flat()):
+        faults.append("the run's card has another config")
+    try:
+        same = row_digest(read_json(run / ROW)) == row["digest"]
+    except (OSError, ValueError, AttributeError):
+        same = False
+    if not same:
+        faults.append("the run's own row is another one, or damaged")
+    reads = ReadLog(run / READS)
+    if not set(row["train_scenes_read"]) <= set(reads.ids("train")) or any(
+        reads.counts[split] != row["scenes_read"].get(split) for split in ("validation", "test")
+    ):
+        faults.append("the run's record of scenes read is another one")
+    if row["policy"] is not None:
+        places = [run / "points" / str(point["task_evaluations"]) for point in row["curve"]]
+        faults += [f"the policy of the curve's point at {place.name} is gone" for place in places if not place.is_dir()]
+        chosen = run / "points" / str(row["chosen_at"])
+        if row["chosen_at"] is not None and chosen.is_dir() and digest_of_folder(chosen) != row["policy"]:
+            faults.append(f"the policy is not that of the curve's point at {row['chosen_at']}")
     return faults
 
 

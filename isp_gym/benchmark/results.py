@@ -18,6 +18,7 @@ from isp_gym.benchmark.files import digest_of, read_json
 from isp_gym.benchmark.plan import CARD
 from isp_gym.errors import UserError
 
+ROW = "row.json"
 SCHEMA = 1
 """Version of rows and files; raised when the meaning of a key changes."""
 

@@ -20,14 +20,12 @@ from isp_gym.benchmark.files import digest_of_folder, write_folder, write_json
 from isp_gym.benchmark.oracle_file import load_oracle, regret
 from isp_gym.benchmark.plan import POLICY, Plan
 from isp_gym.benchmark.provenance import made_with, peak_memory_mb
-from isp_gym.benchmark.results import SCHEMA, Row, with_digest
+from isp_gym.benchmark.results import ROW, SCHEMA, Row, with_digest
 from isp_gym.benchmark.run_context import Run
 from isp_gym.budget import BudgetExhausted
 from isp_gym.data import SceneSet
 from isp_gym.data.access import lifted
 from isp_gym.errors import UserError
-
-ROW = "row.json"
 
 
 def run(plan: Plan, folder: Path, on_start: Callable[[Run], None] = lambda context: None) -> Row:

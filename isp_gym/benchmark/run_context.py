@@ -14,13 +14,13 @@ from isp_gym.benchmark.checkpoints import Checkpoints
 from isp_gym.benchmark.curve import Curve
 from isp_gym.benchmark.files import finite
 from isp_gym.benchmark.plan import Plan
-from isp_gym.benchmark.random_state import random_state, seed_everything, set_random_state
+from isp_gym.benchmark.random_state import as_torch_starts, random_state, seed_everything, set_random_state
 from isp_gym.benchmark.training import Learner, Training
 from isp_gym.budget import Budget, BudgetExhausted, StepsExhausted, metering
 from isp_gym.data.access import ReadLog, recording, seal
 from isp_gym.errors import UserError
 
-LOG = "log.jsonl"
+LOG, READS = "log.jsonl", "scenes_read.txt"
 
 
 class Stopped(BaseException):
@@ -76,7 +76,7 @@ class Run:
         self._training_seed = seed_everything(self.plan.seed)
         with (
             seal("validation", "test"),
-            recording(self.folder / "scenes_read.txt") as self._reads,
+            recording(self.folder / READS) as self._reads,
             metering(self.budget),
         ):
             yield
@@ -106,6 +106,7 @@ class Run:
                 return "run_timeout"
             finally:
                 self.in_training = False
+                as_torch_starts()  # whatever the agent has changed for its own training
 
     def checkpoint(self, agent: Any, learner: Learner | None) -> None:
         """See :meth:`isp_gym.benchmark.Training.checkpoint`."""
@@ -138,6 +139,11 @@ class Run:
 
     def log(self, numbers: dict[str, float]) -> None:
         """See :meth:`isp_gym.benchmark.Training.log`."""
+        for name, number in numbers.items():
+            try:
+                numbers[name] = float(number)
+            except (TypeError, ValueError) as error:
+                raise UserError(f"training.log takes numbers, and '{name}' is {number!r}") from error
         self._note({"task_evaluations": self.budget.task_evaluations, **numbers})
 
     def finish(self, agent: Agent, ended: str) -> None:

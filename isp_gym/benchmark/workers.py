@@ -12,11 +12,12 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from isp_gym.benchmark import evaluation
 from isp_gym.benchmark.agent import one_line
 from isp_gym.benchmark.plan import Plan
 from isp_gym.benchmark.run import run
@@ -65,6 +66,7 @@ class Worker:
         process = context.Process(target=_work, args=(plan, folder, theirs, spent))
         try:
             with _signals_blocked():
+                _start_server(context)
                 process.start()
         except BaseException:
             ours.close()
@@ -86,7 +88,8 @@ class Worker:
         self.close()
         if code == _STUCK_CODE:
             return "failed", f"spent nothing for {self.plan.run_timeout:g} s (run_timeout), and had to be killed", ""
-        return self.said or ("failed", f"was killed (exit code {code}); is there enough memory? try --jobs 1", "")
+        ended = f"its process ended without a word (exit code {code})"
+        return self.said or ("failed", f"{ended}: killed, or by os._exit? If memory is short, try --jobs 1", "")
 
     def stop(self) -> None:
         """Ask it to save itself and end."""
@@ -194,6 +197,20 @@ def _context() -> Any:
     return context
 
 
+def _start_server(context: Any) -> None:
+    """Start the fork server, if it is not running, where no file hides a package from what it imports.
+
+    A Python that is started with ``-c``, as it is, searches its working directory first.
+    """
+    if context.get_start_method() == "forkserver":
+        here = os.getcwd()
+        os.chdir(os.path.abspath(os.sep))
+        try:
+            forkserver.ensure_running()
+        finally:
+            os.chdir(here)
+
+
 def _kill_group(pid: int) -> None:
     """End what is left of a worker's process group; where there are no groups, there is nothing to do."""
     if hasattr(os, "killpg"):
@@ -227,6 +244,8 @@ def _line(error: BaseException) -> str:
         return str(error)
     if isinstance(error, SystemExit):
         return f"it ended its process itself, by sys.exit({'' if error.code is None else error.code})"
+    if isinstance(error, Stalled):
+        return "it did not answer within run_timeout when it was evaluated"
     text = one_line(error)
     return f"{type(error).__name__}: {text[:300]}{'...' if len(text) > 300 else ''}"
 
@@ -241,17 +260,23 @@ def _die_with_parent() -> None:
 
 
 def _watch(context: Run, spent: Any) -> None:
-    """Report progress, and end a training in which nothing is spent any more."""
+    """Report progress, and end a training in which nothing is spent any more, or an agent that does not answer."""
     timeout, last, since = context.plan.run_timeout, (-1, -1), time.monotonic()
     while True:
         time.sleep(_POLL)
         now = (context.budget.spent.task_evaluations, context.budget.spent.env_steps)
         spent.value = now[0]
-        if now != last or not context.in_training:
+        asked = evaluation.asked_at
+        if asked is not None and not context.in_training:
+            last, since = now, asked  # the agent is to answer; nothing else is waited for
+        elif now != last or not context.in_training:
             last, since, context.stalled = now, time.monotonic(), False
-        elif timeout and time.monotonic() - since > timeout + _STUCK:
+            continue
+        if timeout and time.monotonic() - since <= timeout:
+            continue
+        if timeout and time.monotonic() - since > timeout + _STUCK:
             os._exit(_STUCK_CODE)  # it does not heed Stalled
-        elif timeout and time.monotonic() - since > timeout and not context.stalled:
+        if timeout and not context.stalled:
             context.stalled = True
             _end_training()
 
@@ -265,5 +290,6 @@ def _end_training() -> None:
 
 
 def _raise_stalled(context: Run) -> None:
-    if context.in_training:  # which may have ended while the signal was on its way
+    # Either may have ended while the signal was on its way.
+    if context.in_training or evaluation.asked_at is not None:
         raise Stalled

@@ -50,9 +50,15 @@ class ThinksLong(Base):
         training.checkpoint(self)
         scenes = training.scenes.batch([0])
         training.transition.loss(scenes.images, scenes)
-    def enhance(self, images):
+    def diagnostics(self):
         time.sleep(1.5)
-        return images
+        return {}
+
+class NeverAnswers(Base):
+    def train(self, training):
+        pass
+    def enhance(self, images):
+        time.sleep(60)
 
 class LeavesAChild(Base):
     def train(self, training):
@@ -111,7 +117,7 @@ def test_each_way_to_fail_is_one_line_and_harms_no_other(work, tmp_path):
     assert said["Base"] == ("done",) and row_of(tmp_path / "runs" / "Base")["ended"] == "agent"
     assert said["Raises"][1] == "RuntimeError: out of luck" and "line" in said["Raises"][2]
     assert "ended its process itself, by sys.exit(3)" in said["Exits"][1]
-    assert said["Killed"][1].startswith("was killed (exit code -9)")
+    assert said["Killed"][1].startswith("its process ended without a word (exit code -9)")
     assert "has no 'NotThere'" in said["NotThere"][1] and said["NotThere"][2] == ""
     assert not (tmp_path / "runs" / "Raises" / "row.json").exists()
 
@@ -130,6 +136,10 @@ class TestTimeout:
     def test_one_that_does_not_heed_it_is_ended_with_its_process(self, work):
         (said,) = work("Sleeps", run_timeout=0.5, options={"deaf": True}).values()
         assert said[1] == "spent nothing for 0.5 s (run_timeout), and had to be killed"
+
+    def test_an_agent_that_does_not_answer_when_it_is_evaluated(self, work):
+        (said,) = work("NeverAnswers", run_timeout=0.5).values()
+        assert said[:2] == ("failed", "it did not answer within run_timeout when it was evaluated")
 
     def test_the_time_that_the_benchmark_itself_takes_does_not_count(self, work, tmp_path):
         work("ThinksLong", run_timeout=0.5)
