@@ -3,6 +3,7 @@
 import contextlib
 import json
 import re
+import shutil
 import sys
 from shutil import copytree
 
@@ -302,3 +303,43 @@ class Half(Agent):
             (one,) = replay_results(path)
         assert (one.checked, one.faults) == (["policy", "log"], [])
         assert (path.parent.parent / "imported").exists()
+
+
+def _change(path, change):
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def _of(out, agent):
+    (run,) = (out / "runs" / agent).iterdir()
+    return run
+
+
+BESIDE = {
+    "a row is missing": lambda out: _change(out / "results.json", lambda c: c["rows"].pop()),
+    "a row is there twice": lambda out: _change(out / "results.json", lambda c: c["rows"].append(c["rows"][0])),
+    "a seed more in the config": lambda out: _change(out / "results.json", lambda c: c["config"]["seeds"].append(99)),
+    "another checksum": lambda out: _change(
+        out / "results.json", lambda c: next(iter(c["data"].values()))["checksums"].update(test="0" * 64)
+    ),
+    "the run's card has another seed": lambda out: _change(_of(out, "random") / "run.json", lambda c: c.update(seed=5)),
+    "the run's card has another config": lambda out: _change(
+        _of(out, "random") / "run.json", lambda c: c["config"].update(image_size=99)
+    ),
+    "the run's row has another score": lambda out: _change(
+        _of(out, "random") / "row.json", lambda c: c["metrics"].update(psnr=1.0)
+    ),
+    "a test scene was read that the row does not count": lambda out: (
+        (_of(out, "random") / "scenes_read.txt").open("a").write('["test", "test/other.png/0"]\n')
+    ),
+    "a point's policy is gone": lambda out: shutil.rmtree(next((_of(out, "random") / "points").iterdir())),
+}
+
+
+@pytest.mark.parametrize("what", BESIDE)
+def test_what_lies_beside_a_row_must_agree_with_it(finished, tmp_path, what):
+    out = tmp_path / "copy"
+    shutil.copytree(finished[1], out)
+    BESIDE[what](out)
+    assert any(one.faults for one in replay_results(out / "results.json"))
