@@ -26,7 +26,6 @@ image_size: 48
 scenes: {train: 32, validation: 4, test: 4}
 pictures: 1
 seeds: [0, 18446744073709551615]
-budget: 3000
 curve_points: 5
 checkpoint_seconds: 1
 agents:
@@ -46,6 +45,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--budget", type=int, default=3000)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         faults = _try(Path(folder), arguments)
@@ -55,7 +55,7 @@ def main() -> None:
 
 def _try(folder: Path, arguments: argparse.Namespace) -> list[str]:
     config = folder / "config.yaml"
-    config.write_text(CONFIG)
+    config.write_text(f"{CONFIG}\nbudget: {arguments.budget}\n")
     start = time.monotonic()
     subprocess.run(_command(config, folder / "whole", arguments.jobs), check=True, stdout=subprocess.DEVNULL)
     seconds = time.monotonic() - start
