@@ -40,7 +40,7 @@ class TestItsOwnAgent:
         (tmp_path / "my_agent.py").write_text(self.CODE)
         monkeypatch.chdir(tmp_path)
         (command,) = re.findall(r"isp-gym compare --config configs/quick.yaml .*(agents\.mine\S+)", README)
-        small = ["budget=40", "image_size=16", "scenes={train: 4, validation: 2, test: 2}"]
+        small = ["budget=40", "image_size=36", "scenes={train: 4, validation: 2, test: 2}"]
         config = load_config(ROOT / "configs" / "quick.yaml", [*small, command], num_seeds=6)
         config.agents = {"mine": config.agents["mine"]}
         rows = compare(config, tmp_path / "run", jobs=2, console=Console(quiet=True))["rows"]
