@@ -55,7 +55,9 @@ class TestLosses:
         for i in range(3):
             alone = network.losses(images()[i : i + 1], THREE[i : i + 1])
             for name in network.loss_names:
-                torch.testing.assert_close(together[name][i], alone[name][0], rtol=1e-4, atol=1e-4)
+                # Kernels for one image and for three round otherwise: by up to 1.5e-4 with AVX2. What another image
+                # changes, such as batch statistics, is percents.
+                torch.testing.assert_close(together[name][i], alone[name][0], rtol=2e-3, atol=1e-4)
 
     def test_are_ultralytics_own_for_a_batch_of_one(self, save_yolo):
         from ultralytics import YOLO
