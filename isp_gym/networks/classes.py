@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from isp_gym.data import Objects
-from isp_gym.data.coco_classes import plain_name
+from isp_gym.data.annotations.coco_classes import plain_name
 from isp_gym.errors import UserError, unknown
 
 _LEFT_OUT, _NOT_KNOWN = -1, -2

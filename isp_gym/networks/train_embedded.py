@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from isp_gym.data import Objects, load_scenes
-from isp_gym.data.synthetic import CLASSES, VERSION, make_scene
+from isp_gym.data.synthetic.scenes import CLASSES, VERSION, make_scene
 from isp_gym.networks.embedded import EmbeddedNetwork
 from isp_gym.networks.spotter import Spotter
 from isp_gym.networks.spotter_loss import spotter_losses

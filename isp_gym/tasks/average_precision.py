@@ -13,7 +13,7 @@ from pycocotools.cocoeval import COCOeval, Params
 from torch import Tensor
 
 from isp_gym.data import Objects
-from isp_gym.data.quiet import quiet_output
+from isp_gym.data.readers.quiet import quiet_output
 from isp_gym.networks import Detections
 
 _TYPES = {"box": "bbox", "mask": "segm"}

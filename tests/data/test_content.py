@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from isp_gym.data import SPLITS, load_scenes
-from isp_gym.data.photo_source import content_key, make_scene
+from isp_gym.data.sets.base_photos import content_key, make_scene
 
 PHOTOS = [np.random.default_rng(i).integers(0, 256, (20, 30 + i, 3), np.uint8) for i in range(5)]
 FORMATS = {"png": {"compress_level": 1}, "PNG": {"compress_level": 9}, "tif": {}}

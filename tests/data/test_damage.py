@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from isp_gym.data.photos import read_photo
+from isp_gym.data.readers.photos import read_photo
 from isp_gym.errors import UserError
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from isp_gym.data import load_scenes
-from isp_gym.data.synthetic import CLASSES, VERSION
+from isp_gym.data.synthetic.scenes import CLASSES, VERSION
 from isp_gym.errors import UserError
 from isp_gym.networks import load_network
 from isp_gym.networks.embedded import WEIGHTS, EmbeddedNetwork

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from isp_gym.data.synthetic import make_scene
+from isp_gym.data.synthetic.scenes import make_scene
 from isp_gym.networks.embedded import EmbeddedNetwork
 from isp_gym.networks.spotter import Spotter
 from isp_gym.networks.spotter_loss import spotter_losses

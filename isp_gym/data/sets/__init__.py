@@ -1,0 +1,1 @@
+"""One data source a file, and the base classes that they share."""
