@@ -19,7 +19,7 @@ def load_network(spec: str = "", device: str = "cpu") -> Network:
     Args:
         spec: Empty for the embedded network; an entry point of the group ``isp_gym.networks``, or
             ``package.module:Name``: a class or function that makes a network and takes ``device``; a file
-            ``*.safetensors`` of :mod:`isp_gym.networks.train_embedded`; a file ``*.pt`` of ultralytics; otherwise a
+            ``*.safetensors`` of ``scripts/train_embedded.py``; a file ``*.pt`` of ultralytics; otherwise a
             directory or hub id of Hugging Face transformers.
         device: Torch device.
 
@@ -48,18 +48,18 @@ def _make(spec: str, factory: Callable[..., Any], device: str) -> Network:
 def _load(spec: str, device: str) -> Network:
     # Imported here, since each has dependencies of its own.
     if not spec:
-        from isp_gym.networks.embedded import EmbeddedNetwork
+        from isp_gym.networks.embedded.network import EmbeddedNetwork
 
         return EmbeddedNetwork(device=device)
     if spec.endswith(".safetensors"):
-        from isp_gym.networks.embedded import EmbeddedNetwork
+        from isp_gym.networks.embedded.network import EmbeddedNetwork
 
         return EmbeddedNetwork(spec, device)
     if spec.endswith(".pt"):
-        from isp_gym.networks.yolo import YOLONetwork
+        from isp_gym.networks.yolo.network import YOLONetwork
 
         return YOLONetwork(spec, device)
-    from isp_gym.networks.huggingface import HuggingFaceNetwork
+    from isp_gym.networks.huggingface.network import HuggingFaceNetwork
 
     return HuggingFaceNetwork(spec, device)
 

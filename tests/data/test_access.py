@@ -5,7 +5,6 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 import torch
@@ -239,8 +238,7 @@ def run_program(code):
 class TestProcesses:
     @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
     @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-    def test_of_multiprocessing_are_sealed_and_noted(self, method, tmp_path, monkeypatch):
-        monkeypatch.syspath_prepend(Path(__file__).parents[2])  # where the child finds this module
+    def test_of_multiprocessing_are_sealed_and_noted(self, method, tmp_path):
         context, scenes = multiprocessing.get_context(method), scene_set("train")
         if method == "forkserver":  # one that was started before the block, with another environment
             context.Process(target=int).start()

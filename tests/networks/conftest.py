@@ -6,7 +6,7 @@ from torch import nn
 @pytest.fixture(scope="session")
 def save_yolo(tmp_path_factory):
     """Save a YOLO model of ultralytics' own configs with random weights, by its own saver; each once."""
-    from isp_gym.networks.yolo_weights import import_ultralytics
+    from isp_gym.networks.yolo.weights import import_ultralytics
 
     import_ultralytics()
     from ultralytics import YOLO

@@ -1,7 +1,7 @@
 """The embedded network on any device, and those of its losses' parts that read no values."""
 
-from isp_gym.networks.spotter import Spotter
-from isp_gym.networks.spotter_loss import crop, overlaps
+from isp_gym.networks.embedded.loss import crop, overlaps
+from isp_gym.networks.embedded.model import Spotter
 
 
 def test_network(device):

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 
 from isp_gym.data import Objects
 from isp_gym.errors import UserError
-from isp_gym.networks.yolo import YOLONetwork
+from isp_gym.networks.yolo.network import YOLONetwork
 
 pytestmark = pytest.mark.full
 

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from isp_gym.networks.base import Detections
-from isp_gym.networks.spotter import MASK_STRIDE, Output
-from isp_gym.networks.spotter_loss import crop
+from isp_gym.networks.embedded.loss import crop
+from isp_gym.networks.embedded.model import MASK_STRIDE, Output
 
 _LEAST_SCORE = 0.01
 _CANDIDATES = 300

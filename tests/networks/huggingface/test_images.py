@@ -4,7 +4,7 @@ import torch
 import transformers
 from PIL import Image
 
-from isp_gym.networks.huggingface_images import Preparation
+from isp_gym.networks.huggingface.images import Preparation
 
 SIDE = 48
 PROCESSORS = {

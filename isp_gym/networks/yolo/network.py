@@ -14,7 +14,7 @@ from torch import Tensor
 from isp_gym.data import Objects
 from isp_gym.errors import UserError
 from isp_gym.networks.base import Detections, Network
-from isp_gym.networks.yolo_weights import load_model
+from isp_gym.networks.yolo.weights import load_model
 
 # ultralytics' losses are vectors: box, class, distribution; or box, mask, class, distribution, semantic (in training).
 _DETECTION = {"box": [0, 2], "class": [1]}

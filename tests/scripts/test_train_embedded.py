@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from isp_gym.data.synthetic.scenes import make_scene
-from isp_gym.networks.embedded import EmbeddedNetwork
-from isp_gym.networks.spotter import Spotter
-from isp_gym.networks.spotter_loss import spotter_losses
-from isp_gym.networks.train_embedded import SIZE, draw_examples, fit, turn, write
+from isp_gym.networks.embedded.loss import spotter_losses
+from isp_gym.networks.embedded.model import Spotter
+from isp_gym.networks.embedded.network import EmbeddedNetwork
+from scripts.train_embedded import SIZE, draw_examples, fit, turn, write
 
 
 class TestTurn:

@@ -1,6 +1,6 @@
 """Train the embedded network on well-lit synthetic scenes; this made the weights that the package ships.
 
-    python -m isp_gym.networks.train_embedded --out isp_gym/networks
+    python scripts/train_embedded.py --out isp_gym/networks/embedded
 
 Its scenes are of splits of their own, which no environment shows.
 """
@@ -22,9 +22,9 @@ from torch import Tensor
 
 from isp_gym.data import Objects, load_scenes
 from isp_gym.data.synthetic.scenes import CLASSES, VERSION, make_scene
-from isp_gym.networks.embedded import EmbeddedNetwork
-from isp_gym.networks.spotter import Spotter
-from isp_gym.networks.spotter_loss import spotter_losses
+from isp_gym.networks.embedded.loss import spotter_losses
+from isp_gym.networks.embedded.model import Spotter
+from isp_gym.networks.embedded.network import EmbeddedNetwork
 from isp_gym.tasks import Segmentation
 
 SIZE = 128
@@ -165,7 +165,7 @@ def write(network: Spotter, folder: Path, options: dict[str, object], seconds: f
     weights = {name: t.half() if t.is_floating_point() else t for name, t in network.state_dict().items()}
     save_file(weights, folder / "embedded.safetensors")
     card = {
-        "command": "python -m isp_gym.networks.train_embedded --out isp_gym/networks",
+        "command": "python scripts/train_embedded.py --out isp_gym/networks/embedded",
         "options": {name: value for name, value in options.items() if name != "out"},
         "data": f"synthetic, version {VERSION}, well lit, {SIZE} x {SIZE}",
         "classes": list(CLASSES),

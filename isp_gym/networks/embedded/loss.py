@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from isp_gym.data import Objects
-from isp_gym.networks.spotter import MASK_STRIDE, STRIDE, Output
+from isp_gym.networks.embedded.model import MASK_STRIDE, STRIDE, Output
 
 LOSSES = ("box", "objectness", "class", "mask")
 _RADIUS = 1.0 * STRIDE  # points within this of an object's centre, along each axis, answer for it

@@ -4,9 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isp_gym.data import Objects
-from isp_gym.networks.spotter import MASK_STRIDE, STRIDE, Output, Spotter
-from isp_gym.networks.spotter_decode import decode, suppress
-from isp_gym.networks.spotter_loss import LOSSES, assign, crop, overlaps, spotter_losses
+from isp_gym.networks.embedded.decode import decode, suppress
+from isp_gym.networks.embedded.loss import LOSSES, assign, crop, overlaps, spotter_losses
+from isp_gym.networks.embedded.model import MASK_STRIDE, STRIDE, Output, Spotter
 
 CLASSES = ("a", "b", "c")
 SIZE = 64

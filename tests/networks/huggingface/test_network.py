@@ -6,7 +6,7 @@ import transformers
 
 from isp_gym.data import Objects
 from isp_gym.errors import UserError
-from isp_gym.networks.huggingface import HuggingFaceNetwork
+from isp_gym.networks.huggingface.network import HuggingFaceNetwork
 
 NAMES = {0: "cat", 1: "dog", 2: "N/A", 3: "car"}
 LABELS = {"id2label": NAMES, "label2id": {name: i for i, name in NAMES.items()}}

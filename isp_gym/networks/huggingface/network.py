@@ -10,10 +10,10 @@ from torch import Tensor
 from isp_gym.data import Objects
 from isp_gym.errors import UserError
 from isp_gym.networks.base import Detections, Network
-from isp_gym.networks.huggingface_boxes import BOX_MODELS, BoxHead
-from isp_gym.networks.huggingface_images import Preparation
-from isp_gym.networks.huggingface_load import load
-from isp_gym.networks.huggingface_masks import MASK_MODELS, MaskHead
+from isp_gym.networks.huggingface.boxes import BOX_MODELS, BoxHead
+from isp_gym.networks.huggingface.images import Preparation
+from isp_gym.networks.huggingface.load import load
+from isp_gym.networks.huggingface.masks import MASK_MODELS, MaskHead
 
 
 class HuggingFaceNetwork(Network):

@@ -8,7 +8,7 @@ from isp_gym.data import load_scenes
 from isp_gym.data.synthetic.scenes import CLASSES, VERSION
 from isp_gym.errors import UserError
 from isp_gym.networks import load_network
-from isp_gym.networks.embedded import WEIGHTS, EmbeddedNetwork
+from isp_gym.networks.embedded.network import WEIGHTS, EmbeddedNetwork
 from isp_gym.tasks import Segmentation
 
 
@@ -34,7 +34,7 @@ class TestWeights:
         assert WEIGHTS.stat().st_size <= 4 * 2**20
         assert card["data"].startswith(f"synthetic, version {VERSION},") and tuple(card["classes"]) == CLASSES
         assert card["test"]["well lit"]["box_map50"] >= 0.8 and card["test"]["well lit"]["mask_map50"] >= 0.7
-        assert "isp_gym.networks.train_embedded" in card["command"]
+        assert "train_embedded" in card["command"]
 
     def test_loading_draws_no_random_numbers_of_a_run(self):
         torch.manual_seed(0)

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from isp_gym.errors import UserError
-from isp_gym.networks.yolo import YOLONetwork
-from isp_gym.networks.yolo_weights import import_ultralytics
+from isp_gym.networks.yolo.network import YOLONetwork
+from isp_gym.networks.yolo.weights import import_ultralytics
 
 full = pytest.mark.full
 
@@ -95,7 +95,7 @@ class TestFiles:
 QUIET = """
 import os, sys, warnings
 import cv2, numpy as np, torch
-from isp_gym.networks.yolo import YOLONetwork
+from isp_gym.networks.yolo.network import YOLONetwork
 
 state = lambda: (dict(os.environ), np.get_printoptions(), cv2.getNumThreads(), warnings.filters[:])
 before = state()

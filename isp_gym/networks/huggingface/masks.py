@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from isp_gym.networks.base import Detections
-from isp_gym.networks.huggingface_boxes import MOST, upsample
+from isp_gym.networks.huggingface.boxes import MOST, upsample
 
 #: Models with a test each.
 MASK_MODELS = ("Mask2FormerForUniversalSegmentation", "MaskFormerForInstanceSegmentation")

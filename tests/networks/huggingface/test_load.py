@@ -12,8 +12,8 @@ import torch
 import transformers
 
 from isp_gym.errors import UserError
-from isp_gym.networks import huggingface
-from isp_gym.networks.huggingface import HuggingFaceNetwork
+from isp_gym.networks.huggingface import network as huggingface
+from isp_gym.networks.huggingface.network import HuggingFaceNetwork
 
 FOLDER = Path(huggingface.__file__).parent
 
@@ -183,7 +183,7 @@ def test_loading_is_quiet_and_leaves_transformers_as_it_was(folder, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("huggingface*.py")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.py")), ids=lambda path: path.stem)
 def test_transformers_is_imported_only_when_needed(path, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)  # to import it is an error
     runpy.run_path(str(path))

@@ -17,9 +17,9 @@ from torch import Tensor
 from isp_gym.data import Objects
 from isp_gym.errors import UserError
 from isp_gym.networks.base import Detections, Network
-from isp_gym.networks.spotter import Spotter
-from isp_gym.networks.spotter_decode import decode
-from isp_gym.networks.spotter_loss import LOSSES, spotter_losses
+from isp_gym.networks.embedded.decode import decode
+from isp_gym.networks.embedded.loss import LOSSES, spotter_losses
+from isp_gym.networks.embedded.model import Spotter
 
 WEIGHTS = Path(__file__).with_name("embedded.safetensors")
 
@@ -30,7 +30,7 @@ class EmbeddedNetwork(Network):
     Images of any size are shown to it at the size that it was trained at.
 
     Args:
-        weights: What :mod:`isp_gym.networks.train_embedded` wrote, with its card (``.json``) beside it.
+        weights: What ``scripts/train_embedded.py`` wrote, with its card (``.json``) beside it.
         device: Torch device.
 
     Raises:
@@ -48,12 +48,12 @@ class EmbeddedNetwork(Network):
         except (OSError, SafetensorError, RuntimeError) as error:
             raise UserError(
                 f"cannot use weights {weights}: they are damaged or not those of an embedded network; "
-                "make them with python -m isp_gym.networks.train_embedded"
+                "make them with python scripts/train_embedded.py"
             ) from error
         self._net.to(device).eval().requires_grad_(False)
 
     def losses(self, images: Tensor, objects: Sequence[Objects]) -> dict[str, Tensor]:
-        """See :meth:`Network.losses` and :func:`isp_gym.networks.spotter_loss.spotter_losses`."""
+        """See :meth:`Network.losses` and :func:`isp_gym.networks.embedded.loss.spotter_losses`."""
         return spotter_losses(self._net(self._resize(images)), [self._shown(o, images.shape[-1]) for o in objects])
 
     @torch.no_grad()
