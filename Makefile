@@ -40,12 +40,12 @@ test-full: setup-full
 	$(VENV_FULL)/bin/pytest -m full
 
 bench: setup
-	$(BIN)/python benchmarks/modules.py
-	$(BIN)/python benchmarks/envs.py
-	$(BIN)/python benchmarks/controllers.py
+	$(BIN)/python perf/modules.py
+	$(BIN)/python perf/envs.py
+	$(BIN)/python perf/controllers.py
 
 soak: setup
-	$(BIN)/python benchmarks/kill_and_resume.py --kills 20
+	$(BIN)/python perf/kill_and_resume.py --kills 20
 
 clean:
 	rm -rf $(VENV) $(VENV_FULL) build *.egg-info

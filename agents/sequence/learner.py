@@ -16,7 +16,6 @@ from agents.sequence.policy import Sampled, SequencePolicy
 from agents.sequence.predictor import ParameterPredictor, squash
 from agents.sequence.settings import LearnerSettings
 from isp_gym.benchmark import Training
-from isp_gym.envs.scenes import pick
 from isp_gym.pipelines import Pipelines
 
 
@@ -54,7 +53,7 @@ class SequenceTraining:
         with torch.set_grad_enabled(train_params):
             scores = self.predictor.scores(batch.images, trials.sequences, trials.image)
             pipelines = Pipelines(training.rules, trials.sequences, squash(scores))
-            outcome = training.play(pick(batch, trials.image), pipelines)
+            outcome = training.play(batch.rows(trials.image), pipelines)
         numbers = {"loss": (outcome.loss * trials.share).sum(), "reward": (outcome.reward * trials.share).sum()}
         if train_params:
             loss = ((outcome.loss + outcome.penalty) * trials.share).sum()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -77,6 +78,32 @@ class SceneBatch:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def rows(self, rows: Tensor) -> SceneBatch:
+        """Return copies of the scenes at ``rows``, (m,) int64, in that order."""
+        where = rows.tolist()
+        values = {one.name: _take(getattr(self, one.name), rows, where) for one in fields(self)}
+        return SceneBatch(**values)
+
+    def replace_rows(self, rows: Tensor, new: SceneBatch) -> SceneBatch:
+        """Replace the scenes at ``rows``, (m,) int64, by ``new``; the tensors of this batch are written to."""
+        kept = {int(row): i for i, row in enumerate(rows.tolist())}
+        values = {
+            one.name: _replace(getattr(self, one.name), rows, kept, getattr(new, one.name)) for one in fields(self)
+        }
+        return SceneBatch(**values)
+
+
+def _take(value: Any, rows: Tensor, where: list[int]) -> Any:
+    if isinstance(value, Tensor):
+        return value.index_select(0, rows.to(value.device))
+    return None if value is None else tuple(value[row] for row in where)
+
+
+def _replace(value: Any, rows: Tensor, kept: dict[int, int], new: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.index_copy_(0, rows.to(value.device), new)
+    return None if value is None else tuple(new[kept[i]] if i in kept else item for i, item in enumerate(value))
 
 
 class SceneSet:

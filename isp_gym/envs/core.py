@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from isp_gym.data import SceneBatch
-from isp_gym.envs.scenes import put
 from isp_gym.envs.setting import Setting
 from isp_gym.envs.transition import Transition
 from isp_gym.envs.views import ActionView, Native
@@ -63,7 +62,7 @@ class Core(ABC):
         """
         self.indices[lanes] = indices
         new = self.transition.scenes.batch(indices)
-        self.scenes = new if len(lanes) == self.num_lanes else put(self.scenes, lanes, new)
+        self.scenes = new if len(lanes) == self.num_lanes else self.scenes.replace_rows(lanes, new)
         self._restart(lanes.to(self.setting.device), new)
 
     @abstractmethod

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from isp_gym.data import SceneBatch
-from isp_gym.envs.parts import part_size
-from isp_gym.envs.scenes import pick
 from isp_gym.envs.transition import Transition
+from isp_gym.modules.blocks import chunk_size
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ class Ledger:
 
     def _score(self, images: Tensor, scenes: SceneBatch, where: Tensor) -> Tensor:
         score = self.transition.loss_map if self.pixels else self.transition.loss
-        part = part_size(images)
+        part = chunk_size(images)
         if where.all() and part >= len(images):
             return score(images, scenes)
         lanes = torch.nonzero(where)[:, 0]
@@ -101,5 +100,5 @@ class Ledger:
         self.transition.budget.require(len(lanes))
         loss = self._loss.clone()
         for some in lanes.split(part):
-            loss[some] = score(images.index_select(0, some), pick(scenes, some))
+            loss[some] = score(images.index_select(0, some), scenes.rows(some))
         return loss

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from isp_gym.data import SceneBatch
 from isp_gym.envs.core import Core, Step, image_space
-from isp_gym.envs.curves import CURVE_PARAMETERS, physical_curves
 from isp_gym.envs.ledger import Ledger
 from isp_gym.envs.setting import Setting
 from isp_gym.envs.single import ISPEnv
@@ -18,6 +17,7 @@ from isp_gym.envs.transition import Transition
 from isp_gym.envs.vector import ISPVectorEnv
 from isp_gym.envs.views import ActionView, CurveBox, CurveMultiDiscrete, Native
 from isp_gym.errors import UserError
+from isp_gym.modules.curves import CURVE_PARAMETERS, physical_curves
 
 
 class PixelCurveCore(Core):
@@ -96,7 +96,7 @@ class PixelCurveCore(Core):
 class PixelCurveEnv(ISPEnv):
     """A Markov decision process of ``steps`` steps: gamma, gain and offset for every pixel.
 
-    Each step makes ``clip(alpha * x**gamma + beta, 0, 1)`` of the image, see :mod:`isp_gym.envs.curves`.
+    Each step makes ``clip(alpha * x**gamma + beta, 0, 1)`` of the image, see :mod:`isp_gym.modules.curves`.
 
     Observation:
         ``{"image": Box(0, 1, (3, H, W)), "step": Discrete(steps + 1)}``: the image so far and the number of steps

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from isp_gym.budget import Budget
 from isp_gym.data import SceneBatch, SceneSet
-from isp_gym.envs.curves import apply_curves
-from isp_gym.envs.parts import part_size
+from isp_gym.modules.blocks import chunk_size
+from isp_gym.modules.curves import apply_curves
 from isp_gym.pipelines import Pipelines, Rules
 from isp_gym.rewards import TerminalReward
 from isp_gym.tasks import MeteredTask, Task
@@ -136,9 +136,9 @@ class Transition:
         return self.bank.step(images, tokens, params)
 
     def curve(self, images: Tensor, curves: Tensor) -> Tensor:
-        """One tone curve a pixel, see :func:`isp_gym.envs.curves.apply_curves`; counted like one module an image."""
+        """One tone curve a pixel, see :func:`isp_gym.modules.curves.apply_curves`; counted like one module an image."""
         self._count(len(images), images)
-        size = part_size(images)
+        size = chunk_size(images)
         pairs = zip(images.split(size), curves.split(size), strict=True)
         return torch.cat([apply_curves(some, theirs) for some, theirs in pairs])
 

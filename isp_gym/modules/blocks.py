@@ -111,3 +111,17 @@ def power_buffer(shape: Sequence[int], like: Tensor) -> tuple[Tensor, Tensor]:
 def total(a: Tensor, b: Tensor) -> Tensor:
     """Sum of a * b over channels and pixels: (b, c, N) -> (b, 1)."""
     return (a * b).sum((1, 2))[:, None]
+
+
+#: Numbers of a chunk; four megabytes. Beyond it each operation waits for memory, and one image at a time is faster.
+CHUNK = 2**20
+
+
+def chunk_size(images: Tensor) -> int:
+    """Says how many of ``images``, (n, 3, H, W), to work on at a time; all of them on an accelerator.
+
+    Large batches on the CPU are worked on in chunks that stay in its cache; the numbers are the same, image by image.
+    """
+    if images.device.type != "cpu" or images.numel() <= CHUNK:
+        return max(1, len(images))
+    return max(1, CHUNK // images[0].numel())

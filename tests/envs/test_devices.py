@@ -3,8 +3,7 @@
 import torch
 
 from isp_gym.data import SceneBatch
-from isp_gym.envs.curves import apply_curves, physical_curves
-from isp_gym.envs.scenes import pick, put
+from isp_gym.modules.curves import apply_curves, physical_curves
 
 
 def test_curves(device):
@@ -17,7 +16,7 @@ def test_curves(device):
 
 def test_rows_of_a_batch(device):
     scenes = SceneBatch(device.rand(3, 3, 8, 8), device.rand(3, 3, 8, 8), ("train/0", "train/1", "train/2"), (0, 1, 2))
-    some = pick(scenes, torch.tensor([2, 0]))
+    some = scenes.rows(torch.tensor([2, 0]))
     assert some.ids == ("train/2", "train/0") and device.has(some.images, some.targets)
-    changed = put(scenes, torch.tensor([1, 0]), some)
+    changed = scenes.replace_rows(torch.tensor([1, 0]), some)
     assert changed.ids == ("train/0", "train/2", "train/2") and device.has(changed.images, changed.targets)

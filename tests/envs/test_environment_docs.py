@@ -12,7 +12,7 @@ from isp_gym.envs.setting import Setting
 
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs" / "environments.md").read_text()
-RESULTS = json.loads((ROOT / "benchmarks" / "results" / "envs.json").read_text())
+RESULTS = json.loads((ROOT / "perf" / "results" / "envs.json").read_text())
 
 
 @pytest.mark.parametrize("path", ["docs/environments.md", "README.md"])

@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from isp_gym.budget import Budget, BudgetExhausted
-from isp_gym.envs import parts as parts_file
 from isp_gym.envs.ledger import Ledger
 from isp_gym.envs.setting import Setting
+from isp_gym.modules import blocks
 
 SETTING = Setting(image_size=16, num_scenes=6)
 LANES = 4
@@ -63,19 +63,19 @@ def test_terminal_payments_score_at_the_end_and_once(parts):
     assert last.rewards[[1, 3]].tolist() == [0, 0]
 
 
-def test_parts_change_no_number(parts, monkeypatch):
+def test_chunks_change_no_number(parts, monkeypatch):
     _, scenes, made = parts
     changed, going_on = flags(1, 0, 1, 1), flags(0, 0, 0, 0)
     whole = made[True].settle(brighter(scenes, 2), scenes, changed, going_on)
     made[True].begin(torch.arange(LANES), scenes)
-    monkeypatch.setattr(parts_file, "CACHE", 1)
+    monkeypatch.setattr(blocks, "CHUNK", 1)
     single = made[True].settle(brighter(scenes, 2), scenes, changed, going_on)
     torch.testing.assert_close(single.rewards, whole.rewards)
 
 
 def test_an_exhausted_budget_changes_nothing(parts, monkeypatch):
     transition, scenes, made = parts
-    monkeypatch.setattr(parts_file, "CACHE", 1)  # scored one by one, and yet all or none
+    monkeypatch.setattr(blocks, "CHUNK", 1)  # scored one by one, and yet all or none
     transition.budget = Budget(2)
     with pytest.raises(BudgetExhausted):
         made[True].settle(brighter(scenes, 2), scenes, flags(1, 0, 1, 1), flags(0, 0, 0, 0))

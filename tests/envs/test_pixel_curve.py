@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from isp_gym.budget import Budget, BudgetExhausted, Spent
-from isp_gym.envs.curves import apply_curves, physical_curves
 from isp_gym.errors import UserError
+from isp_gym.modules.curves import apply_curves, physical_curves
 
 ID = "ISP/PixelCurve-v0"
 OBJECTIVE = {"gradient": 1.0, "entropy": 0.5, "eme": 0.5, "anchor": 0.1}

@@ -1,16 +1,9 @@
 """Every module of every bank: one class a module, with a family of tests that all share."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 import torch
 
-from isp_gym.modules import BANKS, MODULE_NAMES
-
-SPEC = importlib.util.spec_from_file_location("baseline", Path(__file__).parents[2] / "benchmarks" / "baseline.py")
-baseline = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(baseline)
+from isp_gym.modules import BANKS, MODULE_NAMES, plain
 
 # Greys, black, white, primaries, ties, just off grey, and values that only unclamped modules produce.
 CORNERS = torch.tensor(
@@ -70,7 +63,7 @@ class Family:
         params = torch.rand(3, len(module.parameters), generator=generator, dtype=torch.float64)
         weight = torch.rand(images.shape, generator=generator, dtype=torch.float64)
         found = []
-        for function in (module.apply, lambda x, p: baseline.apply(self.name, x, p)):
+        for function in (module.apply, lambda x, p: plain.apply(self.name, x, p)):
             x, p = images.clone().requires_grad_(), params.clone().requires_grad_()
             output = function(x, module.physical(p))
             found.append((output, *torch.autograd.grad((output * weight).sum(), (x, p))))

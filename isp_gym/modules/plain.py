@@ -1,6 +1,6 @@
 """The straightforward form of the module formulas: one image at a time, plain autograd, as one would first write it.
 
-It is what `modules.py` measures the bank against, and nothing else uses it.
+The bank is tested and timed against it; who wants to know what a module computes reads it here.
 """
 
 import math
@@ -13,28 +13,34 @@ LUMA = (0.27, 0.67, 0.06)
 
 
 def luminance(x: Tensor) -> Tensor:
+    """Weight the channels: (B, 3, H, W) -> (B, 1, H, W)."""
     return LUMA[0] * x[:, 0:1] + LUMA[1] * x[:, 1:2] + LUMA[2] * x[:, 2:3]
 
 
 def lerp(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+    """Interpolate from x (weight 0) to y (weight 1)."""
     return (1 - weight) * x + weight * y
 
 
 def exposure(x: Tensor, p: Tensor) -> Tensor:
+    """Multiply by 2 to the power p[0], in EV."""
     return x * torch.exp(p[0] * math.log(2))
 
 
 def gamma(x: Tensor, p: Tensor) -> Tensor:
+    """Raise to the power p[0]."""
     return torch.pow(torch.clamp(x, min=1e-6), p[0])
 
 
 def ccm(x: Tensor, p: Tensor) -> Tensor:
+    """Multiply each pixel by the 3x3 matrix p, row by row."""
     matrix = p.view(3, 3)
     pixels = x.permute(0, 2, 3, 1)[:, :, :, None, :]
     return (pixels * matrix[None, None, None]).sum(-1).permute(0, 3, 1, 2).clamp(0, 1)
 
 
 def sharpen(x: Tensor, p: Tensor) -> Tensor:
+    """Blend with a 3x3 blur, whose border is the image itself; p[0] > 1 sharpens."""
     kernel = torch.ones(3, 3, dtype=x.dtype, device=x.device)
     kernel[1, 1] = 5
     kernel = (kernel / kernel.sum()).expand(3, 1, 3, 3)
@@ -45,6 +51,7 @@ def sharpen(x: Tensor, p: Tensor) -> Tensor:
 
 
 def denoise(x: Tensor, p: Tensor) -> Tensor:
+    """Average pixels whose 5x5 surroundings are alike: non-local means of strength p[0]."""
     y = x.clamp(0, 1)
     y = 0.299 * y[:, 0:1] + 0.587 * y[:, 1:2] + 0.114 * y[:, 2:3]
     kernel = torch.ones(1, 1, 5, 5, dtype=x.dtype, device=x.device)
@@ -60,6 +67,7 @@ def denoise(x: Tensor, p: Tensor) -> Tensor:
 
 
 def tone(x: Tensor, p: Tensor) -> Tensor:
+    """Apply a curve of eight straight pieces with slopes p."""
     total = torch.zeros_like(x)
     for i in range(8):
         total = total + torch.clamp(x - i / 8, 0, 1 / 8) * p[i]
@@ -67,12 +75,14 @@ def tone(x: Tensor, p: Tensor) -> Tensor:
 
 
 def contrast(x: Tensor, p: Tensor) -> Tensor:
+    """Blend with a cosine S-curve of the luminance."""
     lum = luminance(x).clamp(0, 1)
     curve = -torch.cos(math.pi * lum) * 0.5 + 0.5
     return lerp(x, x / (lum + 1e-6) * curve, p[0])
 
 
 def rgb_to_hsv(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Convert RGB to hue, saturation and value, (B, H, W) each in [0, 1]."""
     r, g, b = x[:, 0], x[:, 1], x[:, 2]
     value, low = x.max(1).values, x.min(1).values
     chroma = value - low + 1e-8
@@ -90,6 +100,7 @@ def rgb_to_hsv(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def hsv_to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
+    """Convert hue, saturation and value back to RGB."""
     sector = torch.floor(hue * 6)
     f = hue * 6 - sector
     p, q, t = value * (1 - saturation), value * (1 - f * saturation), value * (1 - (1 - f) * saturation)
@@ -103,6 +114,7 @@ def hsv_to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
 
 
 def saturation(x: Tensor, p: Tensor) -> Tensor:
+    """Blend with an image of boosted saturation, most at middle value."""
     y = x.clamp(0, 1)
     hue, s, value = rgb_to_hsv(y)
     boosted = (s + (1 - s) * (0.5 - torch.abs(0.5 - value)) * 0.8).clamp(0, 1)
@@ -110,10 +122,12 @@ def saturation(x: Tensor, p: Tensor) -> Tensor:
 
 
 def desaturation(x: Tensor, p: Tensor) -> Tensor:
+    """Blend with the luminance."""
     return lerp(x, luminance(x), p[0])
 
 
 def white_balance(x: Tensor, p: Tensor) -> Tensor:
+    """Scale the channels by p, at equal luminance of white."""
     scale = p / (1e-6 + LUMA[0] * p[0] + LUMA[1] * p[1] + LUMA[2] * p[2])
     return x * scale[None, :, None, None]
 

@@ -3,7 +3,7 @@
 Tiny files in the layout of each source are written first; each start is a process of its own, first with an empty cache
 and then with a full one.
 
-    python benchmarks/loading.py [--files 10000] [--sources folder coco ...] [--out benchmarks/results/loading.json]
+    python perf/loading.py [--files 10000] [--sources folder coco ...] [--out perf/results/loading.json]
 """
 
 import argparse
@@ -145,7 +145,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=10_000, help="training files of each source")
     parser.add_argument("--sources", nargs="+", choices=list(LAYOUTS), default=list(LAYOUTS))
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results" / "loading.json")
+    parser.add_argument("--out", type=Path, default=ROOT / "perf" / "results" / "loading.json")
     arguments = parser.parse_args()
     result: Row = {"machine": machine(), "files": arguments.files, "sources": {}}
     with tempfile.TemporaryDirectory() as folder:

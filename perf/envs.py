@@ -3,7 +3,7 @@
 What is compared runs in one process and takes turns, so that other work on the machine slows both; a row holds the
 median and the range of each.
 
-    python benchmarks/envs.py [--quick] [--out benchmarks/results/envs.json]
+    python perf/envs.py [--quick] [--out perf/results/envs.json]
 """
 
 import argparse
@@ -131,7 +131,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="64x64 with 64 lanes only")
     parser.add_argument("--threads", type=int, default=1, help="torch threads")
-    parser.add_argument("--out", type=Path, help="file for the results; default benchmarks/results/envs.json")
+    parser.add_argument("--out", type=Path, help="file for the results; default perf/results/envs.json")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     np.random.seed(0)
@@ -146,7 +146,7 @@ def main() -> None:
         if (row["size"], row["n"]) == (64, 64):
             worst[row["id"]] = min(worst[row["id"]], row["speedup"])
     result["speedup_64_lanes_64x64"] = worst
-    out = arguments.out or ROOT / "benchmarks" / "results" / f"envs{'-quick' if arguments.quick else ''}.json"
+    out = arguments.out or ROOT / "perf" / "results" / f"envs{'-quick' if arguments.quick else ''}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(result, indent=1) + "\n")
     print(f"written to {out.relative_to(ROOT) if out.is_relative_to(ROOT) else out}")

@@ -1,9 +1,9 @@
-"""Speed and memory of the module bank against its straightforward form (`baseline.py`).
+"""Speed and memory of the module bank against its straightforward form (`isp_gym/modules/plain.py`).
 
 Both run in one process and take turns, so that other work on the machine slows both; a row holds the median and the
 range of each. Memory is the growth of the peak resident set of a fresh process a measurement.
 
-    python benchmarks/modules.py [--quick] [--out benchmarks/results/modules.json]
+    python perf/modules.py [--quick] [--out perf/results/modules.json]
 """
 
 import argparse
@@ -19,11 +19,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import baseline
 import torch
 from torch import Tensor
 
-from isp_gym.modules import get_bank
+from isp_gym.modules import get_bank, plain
 
 ROOT = Path(__file__).resolve().parents[1]
 SHAPES = [(16, 64), (32, 128), (1, 512), (8, 512)]
@@ -41,7 +40,7 @@ def pipelines(name: str) -> tuple[Pipeline, Pipeline]:
     def straightforward(images: Tensor, params: Tensor) -> Tensor:
         physical = BANK.physical(params)
         for token in tokens.tolist():
-            images = baseline.apply(BANK.names[token], images, physical[:, BANK.slices[token]])
+            images = plain.apply(BANK.names[token], images, physical[:, BANK.slices[token]])
         return images
 
     return straightforward, lambda images, params: BANK(images, tokens.expand(len(images), -1), params)
@@ -178,7 +177,7 @@ def machine() -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small images, one thread")
-    parser.add_argument("--out", type=Path, help="file for the results; default benchmarks/results/modules.json")
+    parser.add_argument("--out", type=Path, help="file for the results; default perf/results/modules.json")
     parser.add_argument("--peak", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.peak:
@@ -186,7 +185,7 @@ def main() -> None:
         print(peak(name, which, int(count), int(size)))
         return
     shapes = QUICK_SHAPES if arguments.quick else SHAPES
-    out = arguments.out or ROOT / "benchmarks" / "results" / f"modules{'-quick' if arguments.quick else ''}.json"
+    out = arguments.out or ROOT / "perf" / "results" / f"modules{'-quick' if arguments.quick else ''}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     result: dict[str, Any] = {"machine": machine(), "speed": []}
     stages: list[tuple[str, Callable[[], list[dict[str, Any]]]]] = [

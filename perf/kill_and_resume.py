@@ -1,6 +1,6 @@
 """Kills a comparison with SIGKILL at random moments, starts it again each time, and compares it with an unbroken one.
 
-    python benchmarks/kill_and_resume.py --kills 20
+    python perf/kill_and_resume.py --kills 20
 
 It is the parent that is killed; its workers must end themselves. In the end no finished run may have been run twice,
 and the rows of agents that go on to the bit must equal those of the unbroken one, but for what depends on the moment.

@@ -1,6 +1,6 @@
 """Size, multiply-adds and latency of the controllers, with and without decoding the sequence, for one 512x512 image.
 
-    python benchmarks/controllers.py [--quick] [--out benchmarks/results/controllers.json]
+    python perf/controllers.py [--quick] [--out perf/results/controllers.json]
 
 All take turns in one process; times are medians, and ratios are to the published parameter predictor (0.53 M).
 """
@@ -71,7 +71,7 @@ def measure(seconds: float, image: torch.Tensor) -> list[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a tenth of the time")
-    parser.add_argument("--out", type=Path, default=ROOT / "benchmarks/results/controllers.json")
+    parser.add_argument("--out", type=Path, default=ROOT / "perf/results/controllers.json")
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
