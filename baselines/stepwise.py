@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from isp_gym.adapters import to_sb3_vecenv
 from isp_gym.benchmark import Agent, Training
 from isp_gym.config import refuse_contradictions
+from isp_gym.envs.config import EnvConfig
 from isp_gym.envs.core import image_space
 from isp_gym.envs.pipeline import PipelineState
-from isp_gym.envs.setting import Setting
 from isp_gym.envs.stepwise import run_policy
 from isp_gym.errors import UserError, unknown
 from isp_gym.pipelines import Pipelines, Rules
@@ -72,7 +72,7 @@ class StepwisePPO(Agent):
         """Feature extractor and actor; the critic is not needed at inference."""
         return self._networks
 
-    def check(self, setting: Setting) -> None:
+    def check(self, setting: EnvConfig) -> None:
         """Raise ``UserError`` if the images are too small for Stable-Baselines3's CNN."""
         if setting.image_size < _NATURE_CNN_SIZE:
             raise UserError(f"stepwise-ppo needs image_size={_NATURE_CNN_SIZE} or more, not {setting.image_size}")

@@ -22,8 +22,8 @@ from torch import Tensor
 
 from isp_gym.data import Objects, load_scenes
 from isp_gym.data.synthetic.scenes import CLASSES, VERSION, make_scene
-from isp_gym.networks.embedded.loss import spotter_losses
-from isp_gym.networks.embedded.model import Spotter
+from isp_gym.networks.embedded.loss import embedded_losses
+from isp_gym.networks.embedded.model import EmbeddedDetector
 from isp_gym.networks.embedded.network import EmbeddedNetwork
 from isp_gym.tasks import Segmentation
 
@@ -51,17 +51,17 @@ def main() -> None:
     add_scores(options.out / "embedded.json")
 
 
-def train(scenes: int, epochs: int, seed: int) -> Spotter:
+def train(scenes: int, epochs: int, seed: int) -> EmbeddedDetector:
     """Train a network on that many well-lit scenes."""
     torch.manual_seed(seed)
     examples = draw_examples("embedded-train", scenes)
-    network = Spotter(len(CLASSES))
+    network = EmbeddedDetector(len(CLASSES))
     fit(network, examples, epochs)
     return network
 
 
 def fit(
-    network: Spotter,
+    network: EmbeddedDetector,
     examples: Sequence[Example],
     epochs: int,
     batch: int = _BATCH,
@@ -85,7 +85,7 @@ def fit(
         optimizer.param_groups[0]["lr"] = learning_rate * _schedule(step, steps, warm_up)
         with torch.autocast("cpu", torch.bfloat16):  # half the time
             output = network(images.to(memory_format=torch.channels_last))
-        losses = {name: loss.mean() for name, loss in spotter_losses(output, objects).items()}
+        losses = {name: loss.mean() for name, loss in embedded_losses(output, objects).items()}
         optimizer.zero_grad()
         torch.stack(list(losses.values())).sum().backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
@@ -160,7 +160,7 @@ def _schedule(step: int, steps: int, warm_up: int) -> float:
     return min(1.0, (step + 1) / warm_up) * (1 + math.cos(math.pi * step / steps)) / 2
 
 
-def write(network: Spotter, folder: Path, options: dict[str, object], seconds: float) -> None:
+def write(network: EmbeddedDetector, folder: Path, options: dict[str, object], seconds: float) -> None:
     """Weights in half precision, to halve their size, and a card that says where they come from."""
     weights = {name: t.half() if t.is_floating_point() else t for name, t in network.state_dict().items()}
     save_file(weights, folder / "embedded.safetensors")
@@ -181,13 +181,13 @@ def add_scores(file: Path, count: int = 256) -> None:
     """Add to a card how well its network sees the test scenes, well lit and as dark RAW; nothing was chosen by that."""
     task = Segmentation(EmbeddedNetwork(file.with_suffix(".safetensors")))
     scenes = load_scenes("synthetic", "test", count, SIZE)
-    meters = {"well lit": task.meter(), "dark RAW": task.meter()}
+    means = {"well lit": task.metric(), "dark RAW": task.metric()}
     for first in range(0, count, _BATCH):
         batch = scenes.batch(range(first, min(first + _BATCH, count)))
         assert batch.targets is not None
-        meters["well lit"].add(batch.targets, batch)
-        meters["dark RAW"].add(batch.images, batch)
-    scores = {what: {key: round(value, 3) for key, value in meter.result().items()} for what, meter in meters.items()}
+        means["well lit"].update(batch.targets, batch)
+        means["dark RAW"].update(batch.images, batch)
+    scores = {what: {key: round(value, 3) for key, value in metric.compute().items()} for what, metric in means.items()}
     card = {**json.loads(file.read_text()), "test": {"scenes": count, **scores}}
     file.write_text(json.dumps(card, indent=1) + "\n")
 

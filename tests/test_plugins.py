@@ -16,7 +16,7 @@ from isp_gym import plugins, testing
 from isp_gym.benchmark.agent import agent_names, load_agent
 from isp_gym.config import read_yaml, typed
 from isp_gym.data import check_data, data_card, load_scenes, source_table
-from isp_gym.envs.setting import Setting
+from isp_gym.envs.config import EnvConfig
 from isp_gym.errors import UserError
 from isp_gym.modules import get_bank
 from isp_gym.networks import load_network
@@ -207,11 +207,11 @@ class TestEnvironments:
         ]
         (workplace / "a.yaml").write_text("\n".join(lines))
         (workplace / "b.yaml").write_text("task: enhancement")
-        written = typed(Setting, read_yaml("a.yaml"), "key")
+        written = typed(EnvConfig, read_yaml("a.yaml"), "key")
         overrides = [line.replace(": ", "=", 1) for line in lines]
-        assert written == typed(Setting, read_yaml("b.yaml", overrides), "key")
+        assert written == typed(EnvConfig, read_yaml("b.yaml", overrides), "key")
         assert written.modules == OPTIONS["modules"] and written.objective == OPTIONS["objective"]
-        Setting.of({key: getattr(written, key) for key in ("data", "task", "modules", "objective")})
+        EnvConfig.of({key: getattr(written, key) for key in ("data", "task", "modules", "objective")})
 
 
 class TestTasksAndNetworks:
@@ -231,7 +231,7 @@ class TestTasksAndNetworks:
         write(workplace, {"my_boxes.py": source})
         task = get_task("my_boxes:Boxes:my_network:Brightest")
         assert type(task.network).__name__ == "Brightest"
-        assert default_data("my_boxes:Boxes") == "my_data:Ramps" == Setting(task="my_boxes:Boxes").data
+        assert default_data("my_boxes:Boxes") == "my_data:Ramps" == EnvConfig(task="my_boxes:Boxes").data
 
     @pytest.mark.usefixtures("workplace")
     def test_a_task_without_a_network(self):
@@ -332,7 +332,7 @@ class TestTrust:
 
     def test_a_setting_of_somebody_is_made_but_does_not_pass(self, workplace):
         with plugins.untrusted():
-            assert "is code" in refused(Setting.of, {"task": "my_task:Brightness"})
+            assert "is code" in refused(EnvConfig.of, {"task": "my_task:Brightness"})
         assert "my_task" not in sys.modules
 
     def test_a_pickled_checkpoint(self, tmp_path):

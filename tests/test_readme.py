@@ -10,7 +10,7 @@ from isp_gym.benchmark.agent import agent_names
 from isp_gym.benchmark.compare import compare
 from isp_gym.benchmark.config import load_config
 from isp_gym.benchmark.replay import replay_results
-from isp_gym.envs.setting import Setting
+from isp_gym.envs.config import EnvConfig
 from isp_gym.testing import check_agent
 
 ROOT = Path(__file__).parents[1]
@@ -34,7 +34,7 @@ class TestItsOwnAgent:
     def test_passes_the_check(self):
         scope: dict = {}
         exec(self.CODE, scope)
-        check_agent(scope["BestOfMany"], setting=Setting(num_scenes=4, image_size=16), budget=16)
+        check_agent(scope["BestOfMany"], setting=EnvConfig(num_scenes=4, image_size=16), budget=16)
 
     def test_takes_part_and_its_rows_replay(self, tmp_path, monkeypatch):
         (tmp_path / "my_agent.py").write_text(self.CODE)

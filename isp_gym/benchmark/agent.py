@@ -17,7 +17,7 @@ from isp_gym.pipelines import Pipelines
 
 if TYPE_CHECKING:
     from isp_gym.benchmark.training import Training
-    from isp_gym.envs.setting import Setting
+    from isp_gym.envs.config import EnvConfig
 
 OBSERVES = ("raw", "camera", "target")
 _TENSORS, _CARD = "policy.safetensors", "policy.json"
@@ -45,7 +45,7 @@ class Agent:
         """What it needs at inference and nothing else; its size is in the table."""
         return None
 
-    def check(self, setting: Setting) -> None:
+    def check(self, setting: EnvConfig) -> None:
         """Raise ``UserError`` if it cannot take part in a problem; asked before any work is done."""
 
     def train(self, training: Training) -> None:

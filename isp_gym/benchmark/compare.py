@@ -154,7 +154,7 @@ def _try(setting: Any) -> None:
     batch = scenes.batch([0])
     task = setting.make_task().unmetered
     task.loss(batch.images, batch)
-    task.meter().add(batch.images, batch)
+    task.metric().update(batch.images, batch)
     for start in range(0, min(len(scenes), _READ_AHEAD), 16):
         scenes.batch(range(start, min(start + 16, len(scenes))))
 

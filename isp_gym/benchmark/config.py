@@ -45,7 +45,7 @@ class CompareConfig(ComparisonKeys):
     """Everything that defines a comparison.
 
     In YAML the keys of a problem (:class:`isp_gym.benchmark.problem.ProblemKeys`, and every field of
-    :class:`isp_gym.envs.setting.Setting`) stand beside these, and hold for all problems. ``problems`` names several,
+    :class:`isp_gym.envs.config.EnvConfig`) stand beside these, and hold for all problems. ``problems`` names several,
     each with the keys that are its own.
 
     Attributes:

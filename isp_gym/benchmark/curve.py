@@ -11,7 +11,7 @@ from isp_gym.benchmark.evaluation import evaluate
 from isp_gym.benchmark.files import write_folder
 from isp_gym.benchmark.random_state import undisturbed
 from isp_gym.data.access import lifted
-from isp_gym.envs.setting import Setting
+from isp_gym.envs.config import EnvConfig
 
 Point = dict[str, float]
 
@@ -29,7 +29,7 @@ class Curve:
         points: Of each ``task_evaluations``, the validation metrics and the agent's diagnostics.
     """
 
-    def __init__(self, setting: Setting, interval: int, folder: Path, load: Callable[[Path], Agent]) -> None:
+    def __init__(self, setting: EnvConfig, interval: int, folder: Path, load: Callable[[Path], Agent]) -> None:
         with lifted():
             self.scenes = setting.load_scenes()
         self.rules, self.task = setting.rules, setting.make_task().unmetered
@@ -63,7 +63,7 @@ class Curve:
         """Where the policy of a point is."""
         return self.folder / f"{int(task_evaluations)}"
 
-    def add_test_scores(self, setting: Setting) -> None:
+    def add_test_scores(self, setting: EnvConfig) -> None:
         """Add each saved point's score on the test scenes (the paper's Fig. 5), when nothing is chosen any more."""
         with lifted():
             scenes = setting.load_scenes()

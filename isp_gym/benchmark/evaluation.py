@@ -75,16 +75,16 @@ def evaluate(agent: Agent, scenes: SceneSet, rules: Rules, task: Task, keep: int
         UserError: The agent returned something of the wrong kind, or numbers that are not finite; or a metric is not
             defined on these scenes.
     """
-    metric, parts = task.meter(), []
+    metric, parts = task.metric(), []
     kept: list[Tensor] = []
     for batch in batches(scenes):
         outputs, pipelines = process(agent, batch, rules)
-        parts.append((metric.add(outputs, batch), pipelines))
+        parts.append((metric.update(outputs, batch), pipelines))
         kept.append(outputs[: max(0, keep - sum(len(images) for images in kept))])
     made = [pipelines.to("cpu") for _, pipelines in parts if pipelines is not None]
     return Evaluation(
         torch.cat(kept),
-        defined(metric.result(), scenes),
+        defined(metric.compute(), scenes),
         {name: torch.cat([per_scene[name] for per_scene, _ in parts]) for name in parts[0][0]},
         Pipelines.cat(made) if made else None,
         metric.left_out(),

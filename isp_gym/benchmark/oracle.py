@@ -29,7 +29,7 @@ from torch import Tensor
 from isp_gym.benchmark.files import write_text
 from isp_gym.benchmark.oracle_file import Oracle, problem_of
 from isp_gym.benchmark.problem import OracleSettings, Problem
-from isp_gym.envs.setting import Setting
+from isp_gym.envs.config import EnvConfig
 from isp_gym.envs.transition import Transition
 from isp_gym.errors import UserError
 from isp_gym.pipelines import Rules
@@ -151,7 +151,7 @@ def best_params(
 class _Cache:
     """What has been tried, a line a sequence in ``sequences.jsonl``; its first line says of what."""
 
-    def __init__(self, out: Path, setting: Setting, settings: OracleSettings) -> None:
+    def __init__(self, out: Path, setting: EnvConfig, settings: OracleSettings) -> None:
         self.path, self.names = out / _CACHE, setting.make_bank().names
         self.rows: dict[tuple[int, tuple[str, ...]], dict[str, Any]] = {}
         head = json.dumps({"problem": problem_of(setting), "settings": _settings(settings)}) + "\n"
@@ -203,7 +203,7 @@ class _Cache:
 
 
 @contextmanager
-def _workers(jobs: int, setting: Setting, settings: OracleSettings) -> Iterator[Callable[..., Iterable[Any]]]:
+def _workers(jobs: int, setting: EnvConfig, settings: OracleSettings) -> Iterator[Callable[..., Iterable[Any]]]:
     """Something that maps a function over work, here or in ``jobs`` processes.
 
     Raises:
@@ -235,7 +235,7 @@ def _workers(jobs: int, setting: Setting, settings: OracleSettings) -> Iterator[
 _WORKER: dict[str, Any] = {}
 
 
-def _start(setting: Setting, settings: OracleSettings) -> None:
+def _start(setting: EnvConfig, settings: OracleSettings) -> None:
     torch.set_num_threads(1)
     if multiprocessing.parent_process() is not None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's

@@ -11,7 +11,7 @@ import torch
 
 from isp_gym.benchmark.agent import Agent
 from isp_gym.benchmark.evaluation import process
-from isp_gym.envs.setting import Setting
+from isp_gym.envs.config import EnvConfig
 from isp_gym.errors import UserError
 from isp_gym.pipelines import Pipelines
 
@@ -32,7 +32,7 @@ _DECIDES = (
 )
 
 
-def problem_of(setting: Setting) -> dict[str, Any]:
+def problem_of(setting: EnvConfig) -> dict[str, Any]:
     """What an oracle is the oracle of, as plain values."""
     values = {key: value for key, value in asdict(setting).items() if key in (*_DECIDES, "objective", "reward")}
     values["modules"] = list(setting.make_bank().names)
@@ -42,7 +42,7 @@ def problem_of(setting: Setting) -> dict[str, Any]:
     return values
 
 
-def load_oracle(path: str | Path, setting: Setting) -> Oracle:
+def load_oracle(path: str | Path, setting: EnvConfig) -> Oracle:
     """Read an ``oracle.json``.
 
     Args:
@@ -70,7 +70,7 @@ def load_oracle(path: str | Path, setting: Setting) -> Oracle:
 
 
 @torch.no_grad()
-def regret(agent: Agent, oracle: Oracle, setting: Setting) -> dict[str, float]:
+def regret(agent: Agent, oracle: Oracle, setting: EnvConfig) -> dict[str, float]:
     """How much an agent leaves on the table, on the training scenes of the oracle.
 
     Args:

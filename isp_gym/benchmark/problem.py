@@ -8,11 +8,11 @@ from typing import Any
 
 from isp_gym.config import typed
 from isp_gym.data import SPLITS, available
-from isp_gym.envs.setting import Setting
+from isp_gym.envs.config import EnvConfig
 from isp_gym.errors import UserError, unknown
 
 # The keys of an environment that a config says flatly; split and number of scenes come from `scenes`.
-ENV_KEYS = tuple(f.name for f in fields(Setting) if f.name not in ("split", "num_scenes"))
+ENV_KEYS = tuple(f.name for f in fields(EnvConfig) if f.name not in ("split", "num_scenes"))
 _DEFAULT_SCENES = {"train": 128, "validation": 16, "test": 16}
 
 
@@ -86,7 +86,7 @@ class Problem(ProblemKeys):
     """
 
     name: str = ""
-    env: Setting = field(default_factory=Setting)
+    env: EnvConfig = field(default_factory=EnvConfig)
 
     @classmethod
     def of(cls, name: str, values: Mapping[str, Any]) -> Problem:
@@ -99,7 +99,7 @@ class Problem(ProblemKeys):
         for key in values:
             if key not in (*ENV_KEYS, *own):
                 raise unknown("config key", str(key), [*ENV_KEYS, *own])
-        env = typed(Setting, {key: values[key] for key in ENV_KEYS if key in values}, "config key")
+        env = typed(EnvConfig, {key: values[key] for key in ENV_KEYS if key in values}, "config key")
         rest = typed(ProblemKeys, {key: values[key] for key in own if key in values}, "config key")
         return cls(name=name, env=env, **vars(rest))
 
@@ -114,7 +114,7 @@ class Problem(ProblemKeys):
         """Environment steps allowed."""
         return round(self.budget * self.steps_per_evaluation)
 
-    def setting(self, split: str) -> Setting:
+    def setting(self, split: str) -> EnvConfig:
         """The environment over one split."""
         wanted = getattr(self.scenes, split)
         return replace(self.env, split=split, num_scenes=_DEFAULT_SCENES[split] if wanted is None else wanted)

@@ -181,14 +181,14 @@ class _Scenes:
 
     def compare(self, row: Row, make: Any) -> list[str]:
         """What differs between the recorded metrics and those of ``make(batch, recorded scenes) -> images``."""
-        metric, faults = self.task.meter(), list[str]()
+        metric, faults = self.task.metric(), list[str]()
         for start in range(0, len(self.recorded), _CHUNK):
             recorded = self.recorded[start : start + _CHUNK]
             batch = self.scenes.batch([self.scenes.index(scene["scene"]) for scene in recorded])
-            now = metric.add(make(batch, recorded), batch)
+            now = metric.update(make(batch, recorded), batch)
             for i, scene in enumerate(recorded):
                 faults += _scene_faults(scene, {name: float(values[i]) for name, values in now.items()})
-        whole, then = metric.result(), row["metrics"]
+        whole, then = metric.compute(), row["metrics"]
         if whole.keys() != then.keys():
             faults.append(f"its metrics are {sorted(then)}, those of the task are {sorted(whole)}")
         elif self.whole:

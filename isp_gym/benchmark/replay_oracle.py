@@ -11,7 +11,7 @@ from isp_gym.benchmark.agent import one_line
 from isp_gym.benchmark.files import read_json
 from isp_gym.benchmark.replay import Replayed
 from isp_gym.benchmark.tolerance import tolerance
-from isp_gym.envs.setting import Setting
+from isp_gym.envs.config import EnvConfig
 from isp_gym.envs.transition import Transition
 from isp_gym.errors import UserError
 
@@ -35,7 +35,7 @@ def replay_oracle(path: Path) -> list[Replayed]:
     """
     try:
         content = read_json(path)
-        setting = Setting(split="train", num_scenes=len(content["scenes"]), **content["problem"])
+        setting = EnvConfig(split="train", num_scenes=len(content["scenes"]), **content["problem"])
         setting.check()
         transition = setting.make_transition()
         batch = transition.scenes.batch([transition.scenes.index(scene) for scene in content["scenes"]])

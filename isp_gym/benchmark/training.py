@@ -12,8 +12,8 @@ from torch import Tensor
 
 from isp_gym.budget import Budget
 from isp_gym.data import SceneBatch, SceneSet
+from isp_gym.envs.config import EnvConfig
 from isp_gym.envs.episodes import scene_indices
-from isp_gym.envs.setting import Setting
 from isp_gym.envs.transition import Outcome, Transition
 from isp_gym.modules import Bank
 from isp_gym.pipelines import Pipelines, Rules
@@ -60,7 +60,7 @@ class Training:
         transition: The differentiable core, for learners that need gradients through the pipeline.
     """
 
-    def __init__(self, setting: Setting, seed: int, budget: Budget, recorder: Recorder | None = None) -> None:
+    def __init__(self, setting: EnvConfig, seed: int, budget: Budget, recorder: Recorder | None = None) -> None:
         self.setting = setting
         self.seed = seed
         self._budget = budget

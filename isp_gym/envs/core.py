@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from isp_gym.data import SceneBatch
-from isp_gym.envs.setting import Setting
+from isp_gym.envs.config import EnvConfig
 from isp_gym.envs.transition import Transition
-from isp_gym.envs.views import ActionView, Native
+from isp_gym.envs.views import ActionVariant, Native
 
 Observation = Any  # a tensor, or a dict of tensors, with a leading lane axis
 
@@ -40,13 +40,13 @@ class Core(ABC):
         setting: What the transition was made from.
     """
 
-    #: Keyword arguments of this family beyond those of Setting.
+    #: Keyword arguments of this family beyond those of EnvConfig.
     own_options: ClassVar[tuple[str, ...]] = ()
-    #: Action views by name, the native one first.
-    views: ClassVar[Mapping[str, type[ActionView]]]
+    #: Action-space variants by name, the native one first.
+    views: ClassVar[Mapping[str, type[ActionVariant]]]
     single_observation_space: gym.Space
 
-    def __init__(self, transition: Transition, num_lanes: int, setting: Setting) -> None:
+    def __init__(self, transition: Transition, num_lanes: int, setting: EnvConfig) -> None:
         self.transition = transition
         self.setting = setting
         self.num_lanes = num_lanes
@@ -71,7 +71,7 @@ class Core(ABC):
 
     @abstractmethod
     def advance(self, actions: Native) -> Step:
-        """Take one native action in each lane; they have been checked by the action view.
+        """Take one native action in each lane; they have been checked by the action-space variant.
 
         Raises:
             BudgetExhausted: The budget does not cover the step; the state is as before.

@@ -1,4 +1,4 @@
-"""Core, episodes and action view together: what the single and the vector environment share."""
+"""Core, episodes and action-space variant together: what the single and the vector environment share."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from isp_gym.envs.config import EnvConfig
 from isp_gym.envs.core import Core, Step
 from isp_gym.envs.episodes import Episodes, seeds_of
 from isp_gym.envs.render import Frame, draw
-from isp_gym.envs.setting import Setting
-from isp_gym.envs.views import ActionView
+from isp_gym.envs.views import ActionVariant
 from isp_gym.errors import UserError, unknown
 
 OUTPUTS = ("numpy", "torch")
@@ -27,10 +27,10 @@ class Lanes:
     Args:
         core_class: The family.
         num_lanes: n.
-        actions: Name of the action view; ``None`` for the native one.
+        actions: Name of the action-space variant; ``None`` for the native one.
         bins: Values of a binned parameter, for the views that bin.
         output: ``"numpy"``, or ``"torch"`` for tensors on the device.
-        options: Fields of :class:`isp_gym.envs.setting.Setting` and the family's own options.
+        options: Fields of :class:`isp_gym.envs.config.EnvConfig` and the family's own options.
 
     Attributes:
         started: Whether there has been a reset.
@@ -54,7 +54,7 @@ class Lanes:
         if output not in OUTPUTS:
             raise unknown("output", output, OUTPUTS)
         own = {key: options[key] for key in core_class.own_options if key in options}
-        setting = Setting.of({key: value for key, value in options.items() if key not in own})
+        setting = EnvConfig.of({key: value for key, value in options.items() if key not in own})
         self._bins = bins
         self._setting = setting
         self._core_class = core_class
@@ -68,8 +68,8 @@ class Lanes:
         self.started = False
         self._seeded = False
 
-    def make_view(self, name: str | None) -> ActionView:
-        """An action view of the family, by default the native one.
+    def make_view(self, name: str | None) -> ActionVariant:
+        """An action-space variant of the family, by default the native one.
 
         Raises:
             UserError: The family has no such view.
@@ -77,7 +77,7 @@ class Lanes:
         views = self._core_class.views
         chosen = next(iter(views)) if name is None else name
         if chosen not in views:
-            raise unknown("action view", chosen, views)
+            raise unknown("action-space variant", chosen, views)
         return views[chosen](self._setting.rules.bank, self._setting, self._bins)
 
     def restart(
@@ -159,7 +159,7 @@ class Lanes:
         return step
 
     def action_masks(self) -> Tensor:
-        """Which choices are open, (n, M) bool; see :meth:`isp_gym.envs.views.ActionView.mask`."""
+        """Which choices are open, (n, M) bool; see :meth:`isp_gym.envs.views.ActionVariant.mask`."""
         return self.view.mask(self.core.token_mask())
 
     def start_info(self) -> dict[str, Tensor]:

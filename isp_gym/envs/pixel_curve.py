@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from isp_gym.data import SceneBatch
+from isp_gym.envs.config import EnvConfig
 from isp_gym.envs.core import Core, Step, image_space
 from isp_gym.envs.ledger import Ledger
-from isp_gym.envs.setting import Setting
 from isp_gym.envs.single import ISPEnv
 from isp_gym.envs.transition import Transition
 from isp_gym.envs.vector import ISPVectorEnv
-from isp_gym.envs.views import ActionView, CurveBox, CurveMultiDiscrete, Native
+from isp_gym.envs.views import ActionVariant, CurveBox, CurveMultiDiscrete, Native
 from isp_gym.errors import UserError
 from isp_gym.modules.curves import CURVE_PARAMETERS, physical_curves
 
@@ -24,13 +24,13 @@ class PixelCurveCore(Core):
     """State of the pixel curve family: images, steps, mean curves so far, and what has been paid."""
 
     own_options = ("dense", "steps", "pixel_rewards")
-    views: ClassVar[dict[str, type[ActionView]]] = {"box": CurveBox, "multidiscrete": CurveMultiDiscrete}
+    views: ClassVar[dict[str, type[ActionVariant]]] = {"box": CurveBox, "multidiscrete": CurveMultiDiscrete}
 
     def __init__(
         self,
         transition: Transition,
         num_lanes: int,
-        setting: Setting,
+        setting: EnvConfig,
         dense: bool = True,
         steps: int = 5,
         pixel_rewards: bool = False,
@@ -117,7 +117,7 @@ class PixelCurveEnv(ISPEnv):
         [0, 1], so that the image is observed as it is; the target is not observed.
 
     Keyword arguments are ``dense``, ``steps``, ``pixel_rewards``, those of :class:`isp_gym.envs.single.ISPEnv` and the
-    fields of :class:`isp_gym.envs.setting.Setting`.
+    fields of :class:`isp_gym.envs.config.EnvConfig`.
     """
 
     core_class = PixelCurveCore

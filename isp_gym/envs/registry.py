@@ -1,4 +1,4 @@
-"""The environments' ids: each family, and each of its action views under an id of its own."""
+"""The environments' ids: each family, and each of its action-space variants under an id of its own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Registered:
     Attributes:
         env_id: What ``gymnasium.make`` takes.
         family: ``package.module:Class`` without the ``Env`` or ``VectorEnv`` at its end.
-        actions: Name of the action view.
+        actions: Name of the action-space variant.
     """
 
     env_id: str

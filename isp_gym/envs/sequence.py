@@ -8,25 +8,25 @@ import torch
 from torch import Tensor
 
 from isp_gym.data import SceneBatch
+from isp_gym.envs.config import EnvConfig
 from isp_gym.envs.core import Core, Step, image_space
 from isp_gym.envs.pipeline import PipelineState
-from isp_gym.envs.setting import Setting
 from isp_gym.envs.single import ISPEnv
 from isp_gym.envs.transition import Transition
 from isp_gym.envs.vector import ISPVectorEnv
-from isp_gym.envs.views import ActionView, Native, SequenceBox, SequenceDict, SequenceMultiDiscrete
+from isp_gym.envs.views import ActionVariant, Native, SequenceBox, SequenceDict, SequenceMultiDiscrete
 
 
 class SequenceCore(Core):
     """State of the sequence family: the scenes, and what the last pipelines made of them."""
 
-    views: ClassVar[dict[str, type[ActionView]]] = {
+    views: ClassVar[dict[str, type[ActionVariant]]] = {
         "dict": SequenceDict,
         "box": SequenceBox,
         "multidiscrete": SequenceMultiDiscrete,
     }
 
-    def __init__(self, transition: Transition, num_lanes: int, setting: Setting) -> None:
+    def __init__(self, transition: Transition, num_lanes: int, setting: EnvConfig) -> None:
         super().__init__(transition, num_lanes, setting)
         self.single_observation_space = image_space(setting.image_size)
         blank = torch.zeros(num_lanes, *self.single_observation_space.shape, device=setting.device)
@@ -85,7 +85,7 @@ class SequenceEnv(ISPEnv):
         pipeline or the parameters that made it.
 
     Keyword arguments are those of :class:`isp_gym.envs.single.ISPEnv` and the fields of
-    :class:`isp_gym.envs.setting.Setting`.
+    :class:`isp_gym.envs.config.EnvConfig`.
     """
 
     core_class = SequenceCore

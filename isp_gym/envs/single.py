@@ -26,7 +26,7 @@ class ISPEnv(gym.Env):
         actions: Action view, by default the family's native one (see :mod:`isp_gym.envs.views`).
         bins: Values of a binned parameter, for the views that bin.
         output: ``"numpy"``, or ``"torch"`` for observations as tensors on the device.
-        **options: Fields of :class:`isp_gym.envs.setting.Setting` and the family's own options.
+        **options: Fields of :class:`isp_gym.envs.config.EnvConfig` and the family's own options.
 
     Raises:
         UserError: An option is unknown or wrong.
@@ -133,5 +133,5 @@ def _batch_of_one(action: Any) -> Any:
         return action[None]
     try:
         return np.asarray(action)[None]
-    except ValueError:  # a nested sequence that is no array; the action view says so in its own words
+    except ValueError:  # a nested sequence that is no array; the action-space variant says so in its own words
         return action

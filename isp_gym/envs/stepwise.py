@@ -11,15 +11,15 @@ from torch import Tensor
 
 from isp_gym.data import SceneBatch
 from isp_gym.envs.checks import check_box, check_integers
+from isp_gym.envs.config import EnvConfig
 from isp_gym.envs.core import Core, Step, image_space
 from isp_gym.envs.ledger import Ledger
 from isp_gym.envs.pipeline import PipelineState
-from isp_gym.envs.setting import Setting
 from isp_gym.envs.single import ISPEnv
 from isp_gym.envs.transition import Transition
 from isp_gym.envs.vector import ISPVectorEnv
 from isp_gym.envs.views import (
-    ActionView,
+    ActionVariant,
     Native,
     StepwiseBox,
     StepwiseDict,
@@ -68,14 +68,14 @@ class StepwiseCore(Core):
     """State of the stepwise family: pipelines under construction, and what they have been paid."""
 
     own_options = ("dense",)
-    views: ClassVar[dict[str, type[ActionView]]] = {
+    views: ClassVar[dict[str, type[ActionVariant]]] = {
         "dict": StepwiseDict,
         "box": StepwiseBox,
         "multidiscrete": StepwiseMultiDiscrete,
         "discrete": StepwiseDiscrete,
     }
 
-    def __init__(self, transition: Transition, num_lanes: int, setting: Setting, dense: bool = True) -> None:
+    def __init__(self, transition: Transition, num_lanes: int, setting: EnvConfig, dense: bool = True) -> None:
         super().__init__(transition, num_lanes, setting)
         bank, image = transition.bank, image_space(setting.image_size)
         self.single_observation_space = gym.spaces.Dict(
@@ -155,7 +155,7 @@ class StepwiseEnv(ISPEnv):
         back look alike, and neither the order and parameters of the modules nor the target is seen.
 
     Keyword arguments are ``dense``, those of :class:`isp_gym.envs.single.ISPEnv` and the fields of
-    :class:`isp_gym.envs.setting.Setting`.
+    :class:`isp_gym.envs.config.EnvConfig`.
     """
 
     core_class = StepwiseCore

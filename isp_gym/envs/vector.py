@@ -18,7 +18,7 @@ from isp_gym.envs.episodes import seeds_of
 from isp_gym.envs.lanes import Lanes, one_lane, to_output
 from isp_gym.envs.render import Frame
 from isp_gym.envs.transition import Transition
-from isp_gym.envs.views import ActionView
+from isp_gym.envs.views import ActionVariant
 
 
 class ISPVectorEnv(gym.vector.VectorEnv):
@@ -32,7 +32,7 @@ class ISPVectorEnv(gym.vector.VectorEnv):
         output: ``"numpy"``; or ``"torch"``, and everything handed out is a tensor on the device that nothing else
             refers to, with float32 rewards and ``info["final_obs"]`` as one batch (``"_final_obs"`` says of which
             lanes).
-        **options: Fields of :class:`isp_gym.envs.setting.Setting` and the family's own options.
+        **options: Fields of :class:`isp_gym.envs.config.EnvConfig` and the family's own options.
 
     Raises:
         UserError: An option is unknown or wrong.
@@ -64,7 +64,7 @@ class ISPVectorEnv(gym.vector.VectorEnv):
         self.single_action_space = self._lanes.view.space
         self.action_space = batch_space(self.single_action_space, num_envs)
 
-    def make_view(self, name: str) -> ActionView:
+    def make_view(self, name: str) -> ActionVariant:
         """Another view of the same actions, for adapters that translate them.
 
         Raises:
@@ -83,7 +83,7 @@ class ISPVectorEnv(gym.vector.VectorEnv):
 
     def action_masks(self) -> Any:
         """Which choices are open in each lane, (n, M) bool; int8 in ``info``, see
-        :attr:`isp_gym.envs.views.ActionView.mask_name`.
+        :attr:`isp_gym.envs.views.ActionVariant.mask_name`.
         """
         return self._out(self._lanes.action_masks())
 

@@ -1,4 +1,4 @@
-"""Action views: the same environment for learners that take only boxes, or only whole numbers.
+"""Action-space variants: the same environment for learners that take only boxes, or only whole numbers.
 
 A view owns an action space and turns its actions into the native ones of the family, which are checked tensors on the
 environment's device. A new one is a class here and a line in the family's ``views``.
@@ -15,14 +15,14 @@ import torch
 from torch import Tensor
 
 from isp_gym.envs.checks import check_box, check_integers, entry
-from isp_gym.envs.setting import Setting
+from isp_gym.envs.config import EnvConfig
 from isp_gym.errors import UserError
 from isp_gym.modules import Bank
 
 Native = dict[str, Tensor]
 
 
-class ActionView(ABC):
+class ActionVariant(ABC):
     """One way to write the actions of a family.
 
     Args:
@@ -36,7 +36,7 @@ class ActionView(ABC):
     space: gym.Space
     shape: tuple[int, ...]  # of one action, where it is a single array
 
-    def __init__(self, bank: Bank, setting: Setting, bins: int) -> None:
+    def __init__(self, bank: Bank, setting: EnvConfig, bins: int) -> None:
         if bins < 2:
             raise UserError(f"bins must be at least 2, not {bins}")
         self.bank = bank
@@ -64,10 +64,10 @@ class ActionView(ABC):
         return bins.to(torch.float32) / (self.bins - 1)
 
 
-class StepwiseDict(ActionView):
+class StepwiseDict(ActionVariant):
     """``{"module": Discrete(K + 1), "params": Box(0, 1, (P,))}``: the native form."""
 
-    def __init__(self, bank: Bank, setting: Setting, bins: int) -> None:
+    def __init__(self, bank: Bank, setting: EnvConfig, bins: int) -> None:
         super().__init__(bank, setting, bins)
         self.space = gym.spaces.Dict(
             {
@@ -86,7 +86,7 @@ class StepwiseDict(ActionView):
         }
 
 
-class StepwiseBox(ActionView):
+class StepwiseBox(ActionVariant):
     """``Box(-1, 1, (K + 1 + P,))``: K + 1 preferences, then P parameters.
 
     The module is the allowed one (or the stop) with the highest preference; parameter p is ``(a + 1) / 2``.
@@ -94,7 +94,7 @@ class StepwiseBox(ActionView):
 
     mask_name = "module_mask"
 
-    def __init__(self, bank: Bank, setting: Setting, bins: int) -> None:
+    def __init__(self, bank: Bank, setting: EnvConfig, bins: int) -> None:
         super().__init__(bank, setting, bins)
         self.shape = (bank.num_modules + 1 + bank.num_params,)
         self.space = gym.spaces.Box(-1.0, 1.0, self.shape, np.float32)
@@ -107,10 +107,10 @@ class StepwiseBox(ActionView):
         return {"module": module, "params": (params + 1) / 2}
 
 
-class StepwiseMultiDiscrete(ActionView):
+class StepwiseMultiDiscrete(ActionVariant):
     """``MultiDiscrete([K + 1] + [bins] * P)``: a module token or the stop, then the bin of every parameter."""
 
-    def __init__(self, bank: Bank, setting: Setting, bins: int) -> None:
+    def __init__(self, bank: Bank, setting: EnvConfig, bins: int) -> None:
         super().__init__(bank, setting, bins)
         self.counts = [bank.num_modules + 1, *[bins] * bank.num_params]
         self.shape = (len(self.counts),)
@@ -128,7 +128,7 @@ class StepwiseMultiDiscrete(ActionView):
         return torch.cat([token_mask, free], 1)
 
 
-class StepwiseDiscrete(ActionView):
+class StepwiseDiscrete(ActionVariant):
     """``Discrete(P * bins + 1)``: action ``p * bins + b`` applies the module of parameter p, with p in bin b.
 
     The module's other parameters are neutral; the last action is the stop. For modules of one parameter that is every
@@ -136,7 +136,7 @@ class StepwiseDiscrete(ActionView):
     beyond reach (a colour matrix alone has bins**9 values).
     """
 
-    def __init__(self, bank: Bank, setting: Setting, bins: int) -> None:
+    def __init__(self, bank: Bank, setting: EnvConfig, bins: int) -> None:
         super().__init__(bank, setting, bins)
         self.stop = bank.num_params * bins
         self.space = gym.spaces.Discrete(self.stop + 1)
@@ -158,10 +158,10 @@ class StepwiseDiscrete(ActionView):
         return token_mask[:, self._owners]
 
 
-class SequenceDict(ActionView):
+class SequenceDict(ActionVariant):
     """``{"sequence": MultiDiscrete([K + 1] * L), "params": Box(0, 1, (P,))}``: the native form."""
 
-    def __init__(self, bank: Bank, setting: Setting, bins: int) -> None:
+    def __init__(self, bank: Bank, setting: EnvConfig, bins: int) -> None:
         super().__init__(bank, setting, bins)
         self.space = gym.spaces.Dict(
             {
@@ -181,7 +181,7 @@ class SequenceDict(ActionView):
         }
 
 
-class SequenceBox(ActionView):
+class SequenceBox(ActionVariant):
     """``Box(-1, 1, (K + 1 + P,))``: K + 1 preferences, then P parameters.
 
     The pipeline is the modules in falling order of preference, down to that of the end token: every action is a
@@ -190,7 +190,7 @@ class SequenceBox(ActionView):
 
     mask_name = "module_mask"
 
-    def __init__(self, bank: Bank, setting: Setting, bins: int) -> None:
+    def __init__(self, bank: Bank, setting: EnvConfig, bins: int) -> None:
         super().__init__(bank, setting, bins)
         self.shape = (bank.num_modules + 1 + bank.num_params,)
         self.space = gym.spaces.Box(-1.0, 1.0, self.shape, np.float32)
@@ -204,10 +204,10 @@ class SequenceBox(ActionView):
         return {"sequence": padded[:, : self.length], "params": (params + 1) / 2}
 
 
-class SequenceMultiDiscrete(ActionView):
+class SequenceMultiDiscrete(ActionVariant):
     """``MultiDiscrete([K + 1] * L + [bins] * P)``: the tokens, then the bin of every parameter."""
 
-    def __init__(self, bank: Bank, setting: Setting, bins: int) -> None:
+    def __init__(self, bank: Bank, setting: EnvConfig, bins: int) -> None:
         super().__init__(bank, setting, bins)
         self.counts = [*[bank.num_modules + 1] * self.length, *[bins] * bank.num_params]
         self.shape = (len(self.counts),)
@@ -225,10 +225,10 @@ class SequenceMultiDiscrete(ActionView):
         return torch.cat([token_mask, token_mask.new_ones(len(token_mask), free)], 1)
 
 
-class CurveBox(ActionView):
+class CurveBox(ActionVariant):
     """``Box(-1, 1, (3, H, W))``: gamma, alpha and beta of every pixel, 0 for the identity; the native form."""
 
-    def __init__(self, bank: Bank, setting: Setting, bins: int) -> None:
+    def __init__(self, bank: Bank, setting: EnvConfig, bins: int) -> None:
         super().__init__(bank, setting, bins)
         self.shape = (3, setting.image_size, setting.image_size)
         self.space = gym.spaces.Box(-1.0, 1.0, self.shape, np.float32)
@@ -238,10 +238,10 @@ class CurveBox(ActionView):
         return {"curves": check_box("action", actions, (len(token_mask), *self.shape), -1.0, self.device)}
 
 
-class CurveMultiDiscrete(ActionView):
+class CurveMultiDiscrete(ActionVariant):
     """``MultiDiscrete([bins] * (3 H W))``: the bin of gamma, then alpha, then beta of every pixel (as in PixelRL)."""
 
-    def __init__(self, bank: Bank, setting: Setting, bins: int) -> None:
+    def __init__(self, bank: Bank, setting: EnvConfig, bins: int) -> None:
         super().__init__(bank, setting, bins)
         self.image = (3, setting.image_size, setting.image_size)
         self.shape = (int(np.prod(self.image)),)

@@ -115,10 +115,10 @@ class Bank:
         def flags(values: Iterable[bool]) -> Tensor:
             return torch.tensor(list(values), dtype=torch.bool, device=used.device)
 
-        makers = flags(m.gives == "display" and m.needs != "display" for m in self.modules)
-        display = (used & flags(m.gives == "display" for m in self.modules)).any(1, keepdim=True)
-        linear = flags(m.needs != "display" for m in self.modules) | ~makers.any()
-        allowed = torch.where(display, flags(m.needs != "linear" for m in self.modules), linear)
+        makers = flags(m.output_domain == "display" and m.input_domain != "display" for m in self.modules)
+        display = (used & flags(m.output_domain == "display" for m in self.modules)).any(1, keepdim=True)
+        linear = flags(m.input_domain != "display" for m in self.modules) | ~makers.any()
+        allowed = torch.where(display, flags(m.input_domain != "linear" for m in self.modules), linear)
         return torch.cat([allowed, torch.ones_like(display)], 1)
 
     def fingerprint(self) -> dict[str, dict[str, Any]]:
@@ -144,8 +144,8 @@ class Bank:
                     }
                     for p in module.parameters
                 ],
-                "input": module.needs,
-                "output": module.gives,
+                "input": module.input_domain,
+                "output": module.output_domain,
                 "clamps": module.clamps,
                 "formula": module.formula,
                 "reference": module.reference,

@@ -55,8 +55,8 @@ class Module:
         name: Token name, unique in a bank.
         parameters: Its parameters, in the order in which they stand in the parameter vector.
         apply: ``(images (B, 3, H, W), physical (B, n)) -> (B, 3, H, W)``; image i depends on row i only.
-        needs: Domain of light that the input must be in: ``linear``, ``display`` or ``any``.
-        gives: Domain of the output; ``any`` leaves it as it was.
+        input_domain: Domain that the input must be in: ``linear``, ``display`` or ``any``.
+        output_domain: Domain of the output; ``any`` leaves it as it was.
         clamps: Whether the output is clipped to [0, 1].
         formula: The operation in one line.
         reference: Where it comes from.
@@ -69,8 +69,8 @@ class Module:
     name: str
     parameters: tuple[Parameter, ...]
     apply: Callable[[Tensor, Tensor], Tensor]
-    needs: Domain
-    gives: Domain
+    input_domain: Domain
+    output_domain: Domain
     clamps: bool
     formula: str
     reference: str

@@ -13,7 +13,7 @@ from isp_gym.data import SceneBatch
 from isp_gym.errors import UserError
 from isp_gym.rewards.base import Frame
 from isp_gym.rewards.registry import REWARDS, get_reward
-from isp_gym.tasks import Meter, Task
+from isp_gym.tasks import Metric, Task
 
 
 class Objective(Task):
@@ -62,9 +62,9 @@ class Objective(Task):
         """The mean of :meth:`loss_map`, (B,)."""
         return self.loss_map(images, scenes).mean(dim=(1, 2))
 
-    def meter(self) -> Meter:
+    def metric(self) -> Metric:
         """The task's metrics, where the scenes have what they need, and ``objective``: minus the loss."""
-        return _ObjectiveMeter(self, self._task)
+        return _ObjectiveMetric(self, self._task)
 
     def score_in(self, metrics: Collection[str]) -> str:
         """The task's score; ``objective`` where that cannot be measured, as on RAW files without targets."""
@@ -79,25 +79,25 @@ class Objective(Task):
         return self._task.draw_truth(images, scenes)
 
 
-class _ObjectiveMeter(Meter):
+class _ObjectiveMetric(Metric):
     def __init__(self, objective: Objective, task: Task) -> None:
-        self._objective, self._task, self._meter = objective, task, task.meter()
+        self._objective, self._task, self._metric = objective, task, task.metric()
         self._values: list[Tensor] = []
         self._measured = False
 
-    def add(self, images: Tensor, scenes: SceneBatch) -> dict[str, Tensor]:
+    def update(self, images: Tensor, scenes: SceneBatch) -> dict[str, Tensor]:
         with torch.no_grad():
             value = -self._objective.loss(images, scenes).double().cpu()
         self._values.append(value)
         self._measured = self._task.measures(scenes)
-        return {**(self._meter.add(images, scenes) if self._measured else {}), "objective": value}
+        return {**(self._metric.update(images, scenes) if self._measured else {}), "objective": value}
 
-    def result(self) -> dict[str, float]:
-        own = self._meter.result() if self._measured else {}
+    def compute(self) -> dict[str, float]:
+        own = self._metric.compute() if self._measured else {}
         return {**own, "objective": float(torch.cat(self._values).mean())}
 
     def left_out(self) -> int:
-        return self._meter.left_out()
+        return self._metric.left_out()
 
 
 def _finite(weight: Any) -> bool:

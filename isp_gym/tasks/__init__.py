@@ -8,7 +8,7 @@ from typing import Any
 from isp_gym import plugins
 from isp_gym.budget import Budget, in_a_run
 from isp_gym.errors import UserError
-from isp_gym.tasks.base import MeanMeter, Meter, Task
+from isp_gym.tasks.base import MeanMetric, Metric, Task
 from isp_gym.tasks.detection import Detection
 from isp_gym.tasks.enhancement import Enhancement
 from isp_gym.tasks.metered import MeteredTask
@@ -64,9 +64,9 @@ __all__ = [
     "TASKS",
     "Detection",
     "Enhancement",
-    "MeanMeter",
-    "Meter",
+    "MeanMetric",
     "MeteredTask",
+    "Metric",
     "Segmentation",
     "Task",
     "default_data",

@@ -35,7 +35,7 @@ class AveragePrecision:
         self._kind = kind
         self._verdicts: list[_Verdict] = []
 
-    def add(self, truths: Sequence[Objects], found: Sequence[Detections]) -> dict[str, Tensor]:
+    def update(self, truths: Sequence[Objects], found: Sequence[Detections]) -> dict[str, Tensor]:
         """Show some images.
 
         Args:
@@ -50,7 +50,7 @@ class AveragePrecision:
         scores = [self._scores([verdict]) for verdict in verdicts]
         return {name: torch.tensor([row[name] for row in scores], dtype=torch.float64) for name in scores[0]}
 
-    def result(self) -> dict[str, float]:
+    def compute(self) -> dict[str, float]:
         """``box_map`` (the mean over IoU .5 to .95), ``box_map50`` and ``box_map75``, or the same of masks.
 
         In [0, 1]. As in COCO, classes of which no object was shown are left out; NaN if that are all.

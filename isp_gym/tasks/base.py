@@ -68,8 +68,8 @@ class Task(ABC):
         return self.score
 
     @abstractmethod
-    def meter(self) -> Meter:
-        """A fresh meter for one evaluation."""
+    def metric(self) -> Metric:
+        """A fresh metric for one evaluation."""
 
     def draw_found(self, images: Tensor) -> Tensor:
         """Processed images for people, with what the task sees in them: (B, 3, H, W) -> (B, 3, H', W')."""
@@ -80,11 +80,11 @@ class Task(ABC):
         return images
 
 
-class Meter(ABC):
+class Metric(ABC):
     """Evaluation metrics over a data set that is shown part by part."""
 
     @abstractmethod
-    def add(self, images: Tensor, scenes: SceneBatch) -> dict[str, Tensor]:
+    def update(self, images: Tensor, scenes: SceneBatch) -> dict[str, Tensor]:
         """Show some processed images.
 
         Args:
@@ -97,7 +97,7 @@ class Meter(ABC):
         """
 
     @abstractmethod
-    def result(self) -> dict[str, float]:
+    def compute(self) -> dict[str, float]:
         """The metrics of everything that was shown; NaN where they are not defined."""
 
     def left_out(self) -> int:
@@ -105,7 +105,7 @@ class Meter(ABC):
         return 0
 
 
-class MeanMeter(Meter):
+class MeanMetric(Metric):
     """A metric of a data set that is the mean over its images; NaN, "this image has none", is left out."""
 
     def __init__(self) -> None:
@@ -113,16 +113,16 @@ class MeanMeter(Meter):
 
     @abstractmethod
     def measure(self, images: Tensor, scenes: SceneBatch) -> dict[str, Tensor]:
-        """Metrics of each image, see :meth:`Meter.add`."""
+        """Metrics of each image, see :meth:`Metric.update`."""
 
-    def add(self, images: Tensor, scenes: SceneBatch) -> dict[str, Tensor]:
-        """See :meth:`Meter.add`."""
+    def update(self, images: Tensor, scenes: SceneBatch) -> dict[str, Tensor]:
+        """See :meth:`Metric.update`."""
         metrics = self.measure(images.detach(), scenes)
         for name, values in metrics.items():
             self._parts.setdefault(name, []).append(values)
         return metrics
 
-    def result(self) -> dict[str, float]:
+    def compute(self) -> dict[str, float]:
         """The means."""
         return {name: float(torch.cat(parts).nanmean()) for name, parts in self._parts.items()}
 

@@ -15,7 +15,7 @@ from isp_gym.errors import UserError, unknown
 from isp_gym.networks import Network, load_network
 from isp_gym.networks.classes import ClassMap, pick
 from isp_gym.tasks.average_precision import AveragePrecision
-from isp_gym.tasks.base import Meter, Task
+from isp_gym.tasks.base import Metric, Task
 from isp_gym.tasks.drawing import draw_detections, draw_objects
 
 
@@ -102,9 +102,9 @@ class Detection(Task):
         """Whether they are annotated."""
         return scenes.objects is not None
 
-    def meter(self) -> DetectionMeter:
+    def metric(self) -> DetectionMetric:
         """COCO's mAP."""
-        return DetectionMeter(self)
+        return DetectionMetric(self)
 
     def draw_found(self, images: Tensor) -> Tensor:
         """See :meth:`Task.draw_found`: boxes, classes, scores and, if there are any, masks."""
@@ -117,22 +117,22 @@ class Detection(Task):
         return torch.stack([draw_objects(*pair) for pair in zip(images, self.truths(scenes), strict=True)])
 
 
-class DetectionMeter(Meter):
+class DetectionMetric(Metric):
     """mAP of what the network finds in clipped images, see :class:`AveragePrecision`."""
 
     def __init__(self, task: Detection) -> None:
         self._task = task
         self._kinds = [AveragePrecision(kind) for kind in task.kinds]
 
-    def add(self, images: Tensor, scenes: SceneBatch) -> dict[str, Tensor]:
-        """See :meth:`Meter.add`."""
+    def update(self, images: Tensor, scenes: SceneBatch) -> dict[str, Tensor]:
+        """See :meth:`Metric.update`."""
         truths = self._task.truths(scenes)
         found = self._task.network.detect(images.detach().clamp(0, 1))
-        return {name: values for kind in self._kinds for name, values in kind.add(truths, found).items()}
+        return {name: values for kind in self._kinds for name, values in kind.update(truths, found).items()}
 
-    def result(self) -> dict[str, float]:
-        """See :meth:`Meter.result`; NaN if there was nothing to be found in any image."""
-        return {name: value for kind in self._kinds for name, value in kind.result().items()}
+    def compute(self) -> dict[str, float]:
+        """See :meth:`Metric.result`; NaN if there was nothing to be found in any image."""
+        return {name: value for kind in self._kinds for name, value in kind.compute().items()}
 
 
 def _weights(losses: Any) -> dict[str, float]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from isp_gym.data import SceneBatch
 from isp_gym.errors import UserError, unknown
-from isp_gym.tasks.base import MeanMeter, Task
+from isp_gym.tasks.base import MeanMetric, Task
 
 
 class Enhancement(Task):
@@ -37,12 +37,12 @@ class Enhancement(Task):
         """Whether they have targets."""
         return scenes.targets is not None
 
-    def meter(self) -> EnhancementMeter:
+    def metric(self) -> EnhancementMetric:
         """PSNR and SSIM."""
-        return EnhancementMeter()
+        return EnhancementMetric()
 
 
-class EnhancementMeter(MeanMeter):
+class EnhancementMetric(MeanMetric):
     """PSNR in dB (peak 1, at most 100) and SSIM (Wang et al. 2004: Gaussian window, sigma 1.5) of clipped images.
 
     A scene whose target is constant (see :func:`is_constant`), such as a photo with the lens cap on, has neither: any

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from isp_gym.budget import Budget
 from isp_gym.data import SceneBatch
-from isp_gym.tasks.base import Meter, Task
+from isp_gym.tasks.base import Metric, Task
 
 
 class MeteredTask(Task):
@@ -71,9 +71,9 @@ class MeteredTask(Task):
         """See :meth:`Task.score_in`."""
         return self._task.score_in(metrics)
 
-    def meter(self) -> Meter:
-        """A fresh meter, which spends an evaluation for each image that it is shown."""
-        return _SpendingMeter(self._task.meter(), self)
+    def metric(self) -> Metric:
+        """A fresh metric, which spends an evaluation for each image that it is shown."""
+        return _SpendingMetric(self._task.metric(), self)
 
     def draw_found(self, images: Tensor) -> Tensor:
         """See :meth:`Task.draw_found`."""
@@ -84,16 +84,16 @@ class MeteredTask(Task):
         return self._task.draw_truth(images, scenes)
 
 
-class _SpendingMeter(Meter):
-    def __init__(self, meter: Meter, task: MeteredTask) -> None:
-        self._meter, self._task = meter, task
+class _SpendingMetric(Metric):
+    def __init__(self, metric: Metric, task: MeteredTask) -> None:
+        self._metric, self._task = metric, task
 
-    def add(self, images: Tensor, scenes: SceneBatch) -> dict[str, Tensor]:
+    def update(self, images: Tensor, scenes: SceneBatch) -> dict[str, Tensor]:
         self._task.budget.spend(len(images))
-        return self._meter.add(images, scenes)
+        return self._metric.update(images, scenes)
 
-    def result(self) -> dict[str, float]:
-        return self._meter.result()
+    def compute(self) -> dict[str, float]:
+        return self._metric.compute()
 
     def left_out(self) -> int:
-        return self._meter.left_out()
+        return self._metric.left_out()

@@ -21,7 +21,7 @@ from isp_gym.benchmark.agent import Agent, as_agent, load_agent
 from isp_gym.benchmark.training import Training
 from isp_gym.budget import Budget, BudgetExhausted, StepsExhausted, metering
 from isp_gym.data import SceneBatch, sealed
-from isp_gym.envs.setting import Setting
+from isp_gym.envs.config import EnvConfig
 from isp_gym.errors import UserError
 from isp_gym.pipelines import Pipelines
 from isp_gym.testing.interruption import Interrupted, MemoryRecorder
@@ -30,7 +30,7 @@ STEPS_PER_EVALUATION = 20
 
 
 def check_agent(
-    agent: str | Callable[[], Any], *, setting: Setting | None = None, budget: int = 64, seeded: bool = True
+    agent: str | Callable[[], Any], *, setting: EnvConfig | None = None, budget: int = 64, seeded: bool = True
 ) -> None:
     """Check an agent: it trains within its budget, without validation or test scenes, then answers image by image.
 
@@ -47,7 +47,7 @@ def check_agent(
     Raises:
         AssertionError: A check has failed; the message says which.
     """
-    check = _Check(agent, setting or Setting(num_scenes=8, image_size=64), budget)
+    check = _Check(agent, setting or EnvConfig(num_scenes=8, image_size=64), budget)
     with metering(check.budget):
         trained, recorder = check.train()
     check.close_budget()
@@ -67,7 +67,7 @@ def check_agent(
 class _Check:
     """One agent and the problem that it is checked on."""
 
-    def __init__(self, agent: str | Callable[[], Any], setting: Setting, budget: int) -> None:
+    def __init__(self, agent: str | Callable[[], Any], setting: EnvConfig, budget: int) -> None:
         self.spec, self.setting, self.limit = agent, setting, budget
         self.budget = self.new_budget()
         self.scenes: SceneBatch

@@ -70,8 +70,8 @@ def _apply(module: Module, images: Tensor, params: Tensor) -> Tensor:
 def _check_declarations(module: Module) -> None:
     assert module.name.isidentifier(), f"name must be an identifier, not {module.name!r}"
     assert module.parameters, "a module needs a parameter, or there is nothing to learn"
-    assert module.needs in _DOMAINS, f"needs must be one of {_DOMAINS}, not {module.needs!r}"
-    assert module.gives in _DOMAINS, f"gives must be one of {_DOMAINS}, not {module.gives!r}"
+    assert module.input_domain in _DOMAINS, f"input_domain must be one of {_DOMAINS}, not {module.input_domain!r}"
+    assert module.output_domain in _DOMAINS, f"output_domain must be one of {_DOMAINS}, not {module.output_domain!r}"
     whole = isinstance(module.version, int) and not isinstance(module.version, bool) and module.version >= 1
     assert whole, f"version must be a whole number from 1 on, not {module.version!r}"
     assert module.formula, "formula is missing"

@@ -53,9 +53,9 @@ def _check_loss(task: Task, images: Tensor, batch: SceneBatch) -> None:
 
 
 def _check_metrics(task: Task, images: Tensor, batch: SceneBatch) -> None:
-    meter = task.meter()
-    metrics = meter.add(images, batch)
-    result = meter.result()
+    metric = task.metric()
+    metrics = metric.update(images, batch)
+    result = metric.compute()
     assert task.score in result, f"score names '{task.score}', metrics are {sorted(result)}"
     assert all(isinstance(value, float) for value in result.values()), "the metrics of a data set must be floats"
     assert set(metrics) <= set(result), f"images have {sorted(metrics)}, the data set only {sorted(result)}"
@@ -67,12 +67,12 @@ def _check_metrics(task: Task, images: Tensor, batch: SceneBatch) -> None:
 
 def _check_rows(task: Task, images: Tensor, scenes: SceneSet, count: int) -> None:
     batch = scenes.batch(range(count))
-    loss, metrics = task.loss(images, batch), task.meter().add(images, batch)
+    loss, metrics = task.loss(images, batch), task.metric().update(images, batch)
     for i in range(count):
         alone = scenes.batch([i])
         same = torch.allclose(task.loss(images[i : i + 1], alone)[0], loss[i], rtol=1e-4, atol=1e-6)
         assert same, "the loss of an image depends on the rest of its batch"
-        for name, values in task.meter().add(images[i : i + 1], alone).items():
+        for name, values in task.metric().update(images[i : i + 1], alone).items():
             same = torch.allclose(values[0], metrics[name][i], rtol=1e-4, atol=1e-6, equal_nan=True)
             assert same, f"metric '{name}' of an image depends on the rest of its batch"
 
@@ -81,8 +81,8 @@ def _check_clipping(task: Task, images: Tensor, batch: SceneBatch) -> None:
     wild = images * 3 - 0.5
     clipped = wild.clamp(0, 1)
     assert torch.allclose(task.loss(wild, batch), task.loss(clipped, batch)), "the loss does not clip images to [0, 1]"
-    metrics = task.meter().add(clipped, batch)
-    for name, values in task.meter().add(wild, batch).items():
+    metrics = task.metric().update(clipped, batch)
+    for name, values in task.metric().update(wild, batch).items():
         same = torch.allclose(values, metrics[name], equal_nan=True)
         assert same, f"metric '{name}' does not clip images to [0, 1]"
 

@@ -6,7 +6,7 @@ import torch
 from agents import POSISP
 from agents.sequence.predictor import squash
 from agents.sequence.settings import POLICIES
-from isp_gym.envs.setting import Setting
+from isp_gym.envs.config import EnvConfig
 from isp_gym.modules import get_bank
 from isp_gym.pipelines import Rules
 from isp_gym.testing import check_agent
@@ -48,7 +48,7 @@ def test_parameter_predictor(condition):
 )
 @pytest.mark.parametrize("options", [{}, {"condition": True, "policy": "markov", "algorithm": "grpo", "kl": 0.1}])
 def test_training_and_answers(options, device):
-    check_agent(lambda: POSISP(**options), setting=Setting(num_scenes=8, image_size=32, device=device))
+    check_agent(lambda: POSISP(**options), setting=EnvConfig(num_scenes=8, image_size=32, device=device))
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import torch
 from baselines import CameraISP, RandomSearch, StepwisePPO
 from isp_gym.benchmark import Training
 from isp_gym.budget import Budget
+from isp_gym.envs.config import EnvConfig
 from isp_gym.envs.pipeline import PipelineState
-from isp_gym.envs.setting import Setting
 from isp_gym.modules import get_bank
 from isp_gym.pipelines import Pipelines, Rules
 from isp_gym.testing import check_agent
@@ -19,7 +19,7 @@ RULES = {"free": {}, "typed": {"order": "typed"}, "repeats": {"repeats": True, "
 
 @pytest.mark.parametrize("options", RULES.values(), ids=RULES)
 def test_stepwise_ppo_acts_where_it_is(options):
-    setting, agent = Setting(num_scenes=4, image_size=36, **options), StepwisePPO(**FAST)
+    setting, agent = EnvConfig(num_scenes=4, image_size=36, **options), StepwisePPO(**FAST)
     agent.train(Training(setting, 0, Budget(8)))
     agent.to("meta")
     state = PipelineState.start(torch.zeros(3, 3, 36, 36, device="meta"), setting.rules)
@@ -46,14 +46,14 @@ def test_random_search_moves_its_pipeline_to_the_images(monkeypatch):
     "make", [RandomSearch, lambda: StepwisePPO(**FAST), CameraISP], ids=["random", "ppo", "camera"]
 )
 def test_training_and_answers(make, device):
-    check_agent(make, setting=Setting(num_scenes=8, image_size=36, device=device))
+    check_agent(make, setting=EnvConfig(num_scenes=8, image_size=36, device=device))
 
 
 @pytest.mark.parametrize("device", [CUDA])
 @pytest.mark.parametrize("make", [RandomSearch, lambda: StepwisePPO(**FAST)], ids=["random", "ppo"])
 def test_trained_here_used_there(make, device):
     agent = make()
-    training = Training(Setting(num_scenes=4, image_size=36), 0, Budget(64))
+    training = Training(EnvConfig(num_scenes=4, image_size=36), 0, Budget(64))
     agent.train(training)
     images = training.scenes.batch(range(4)).images
     there = agent.pipelines(images.to(device))

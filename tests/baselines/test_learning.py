@@ -6,10 +6,10 @@ import torch
 from baselines import RandomSearch, StepwisePPO
 from isp_gym.benchmark import Training
 from isp_gym.budget import Budget, BudgetExhausted
-from isp_gym.envs.setting import Setting
+from isp_gym.envs.config import EnvConfig
 from isp_gym.errors import UserError
 
-SMALL = Setting(num_scenes=8, image_size=36, modules=("exposure", "gamma", "contrast"))
+SMALL = EnvConfig(num_scenes=8, image_size=36, modules=("exposure", "gamma", "contrast"))
 
 
 class TestRandomSearch:
@@ -54,7 +54,7 @@ class TestStepwisePPO:
 
     def test_images_too_small_for_its_network_are_an_error(self):
         with pytest.raises(UserError, match="image_size=36"):
-            StepwisePPO().train(Training(Setting(num_scenes=2, image_size=32), 0, Budget()))
+            StepwisePPO().train(Training(EnvConfig(num_scenes=2, image_size=32), 0, Budget()))
 
     def test_same_seed_same_policy(self):
         policies = []

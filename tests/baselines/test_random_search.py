@@ -10,7 +10,7 @@ from baselines import RandomSearch
 from baselines.random_search import draw
 from isp_gym.benchmark import Training, load_agent
 from isp_gym.budget import Budget
-from isp_gym.envs.setting import Setting
+from isp_gym.envs.config import EnvConfig
 from isp_gym.errors import UserError
 from isp_gym.modules import get_bank
 from isp_gym.pipelines import Rules
@@ -60,7 +60,7 @@ class TestOptions:
 
 def test_a_budget_of_nothing_leaves_the_input_as_it_is():
     agent, images = RandomSearch(), torch.rand(2, 3, 16, 16)
-    agent.train(Training(Setting(num_scenes=4, image_size=16), 0, Budget(0)))
+    agent.train(Training(EnvConfig(num_scenes=4, image_size=16), 0, Budget(0)))
     assert torch.equal(agent.pipelines(images)(images), images)
 
 
@@ -69,7 +69,7 @@ def train(seed=0, **recording):
     budget = Budget(100)
     recorder, agent = MemoryRecorder(budget, **recording), RandomSearch(4)
     with contextlib.suppress(Interrupted):
-        agent.train(Training(Setting(num_scenes=4, image_size=16), 0, budget, recorder))
+        agent.train(Training(EnvConfig(num_scenes=4, image_size=16), 0, budget, recorder))
     return agent, recorder
 
 

@@ -7,10 +7,10 @@ from agents import POSISP
 from baselines import RandomSearch, StepwisePPO
 from isp_gym.benchmark import Training
 from isp_gym.budget import Budget
-from isp_gym.envs.setting import Setting
+from isp_gym.envs.config import EnvConfig
 from isp_gym.errors import UserError
 
-SMALL = Setting(num_scenes=8, image_size=36, modules=("exposure", "gamma", "contrast"), max_length=2)
+SMALL = EnvConfig(num_scenes=8, image_size=36, modules=("exposure", "gamma", "contrast"), max_length=2)
 AGENTS = {
     "random": lambda: RandomSearch(8),
     "stepwise-ppo": lambda: StepwisePPO(num_envs=4, n_steps=8, batch_size=16, n_epochs=1),
@@ -48,7 +48,7 @@ def test_neither_data_nor_device_nor_random_numbers_of_the_training_are_needed(m
         raise AssertionError("loading a policy asks for its training's data, device or environment")
 
     for name in ("check_data", "check_device", "load_scenes"):
-        monkeypatch.setattr(f"isp_gym.envs.setting.{name}", refuse)
+        monkeypatch.setattr(f"isp_gym.envs.config.{name}", refuse)
     monkeypatch.setattr("gymnasium.make_vec", refuse)
     make().load(tmp_path)
 

@@ -11,17 +11,17 @@ from baselines import StepwisePPO
 from baselines.stepwise import _spaces
 from isp_gym.benchmark import Training
 from isp_gym.budget import Budget, StepsExhausted
+from isp_gym.envs.config import EnvConfig
 from isp_gym.envs.pipeline import PipelineState
-from isp_gym.envs.setting import Setting
 from isp_gym.errors import UserError
 from isp_gym.testing.interruption import Interrupted, MemoryRecorder
 
 FAST = {"num_envs": 4, "n_steps": 8, "batch_size": 16, "n_epochs": 1}
 MODULES = ("exposure", "gamma", "contrast")
 PLACES = {
-    "free": Setting(num_scenes=8, image_size=36, modules=MODULES),
-    "typed": Setting(num_scenes=8, image_size=36, order="typed", max_length=4),
-    "repeats": Setting(num_scenes=8, image_size=36, modules=MODULES, max_length=5, repeats=True),
+    "free": EnvConfig(num_scenes=8, image_size=36, modules=MODULES),
+    "typed": EnvConfig(num_scenes=8, image_size=36, order="typed", max_length=4),
+    "repeats": EnvConfig(num_scenes=8, image_size=36, modules=MODULES, max_length=5, repeats=True),
 }
 
 

@@ -52,7 +52,7 @@ class TestResults:
         for row in finished[0]["rows"]:
             if row["agent"] != "camera":
                 batch = scenes.batch([scenes.index(scene["scene"]) for scene in row["scenes"]])
-                now = task.meter().add(Pipelines.from_records(setting.rules, row["scenes"])(batch.images), batch)
+                now = task.metric().update(Pipelines.from_records(setting.rules, row["scenes"])(batch.images), batch)
                 assert now["psnr"].tolist() == pytest.approx([scene["psnr"] for scene in row["scenes"]], abs=1e-6)
 
     def test_curves_end_with_the_budget(self, finished):

@@ -8,7 +8,7 @@ from isp_gym.benchmark.problem import Problem
 from isp_gym.benchmark.training import Training
 from isp_gym.budget import Budget
 from isp_gym.data import DataSource, MemoryStore, SceneSet
-from isp_gym.envs.setting import Setting
+from isp_gym.envs.config import EnvConfig
 from isp_gym.errors import UserError
 
 MINIMAL = "agents: {input: {}}\n"
@@ -136,8 +136,8 @@ OTHERS = {
 
 class TestEveryFieldOfTheSettingIsAKey:
     def test_all_have_another_value_here(self):
-        assert set(OTHERS) == {field.name for field in fields(Setting)} - {"split", "num_scenes"}
-        assert all(getattr(Setting(), key) != value for key, value in OTHERS.items())
+        assert set(OTHERS) == {field.name for field in fields(EnvConfig)} - {"split", "num_scenes"}
+        assert all(getattr(EnvConfig(), key) != value for key, value in OTHERS.items())
 
     @pytest.mark.parametrize("key", OTHERS)
     def test_it_arrives_in_environments_training_and_results(self, tmp_path, key):

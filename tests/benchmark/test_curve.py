@@ -4,10 +4,10 @@ import torch
 from isp_gym.benchmark.agent import Agent
 from isp_gym.benchmark.curve import Curve
 from isp_gym.data.access import recording, seal
-from isp_gym.envs.setting import Setting
+from isp_gym.envs.config import EnvConfig
 from isp_gym.errors import UserError
 
-VALIDATION = Setting(num_scenes=3, image_size=16, split="validation")
+VALIDATION = EnvConfig(num_scenes=3, image_size=16, split="validation")
 
 
 class Bright(Agent):
@@ -97,7 +97,7 @@ def test_random_numbers_stay_as_they_were(curve):
 
 
 def test_test_scores_are_added_in_the_end(curve):
-    test = Setting(num_scenes=2, image_size=16, split="test")
+    test = EnvConfig(num_scenes=2, image_size=16, split="test")
     with seal("validation", "test"), recording() as reads:
         first, last = curve.measure(Bright(1.0), 0), curve.measure(Bright(4.0), 10)
         assert reads.counts == {"train": 0, "validation": 3, "test": 0}

@@ -4,11 +4,11 @@ import torch
 from isp_gym.benchmark.agent import Agent, as_agent
 from isp_gym.benchmark.evaluation import evaluate
 from isp_gym.data import MemoryStore, SceneSet
-from isp_gym.envs.setting import Setting
+from isp_gym.envs.config import EnvConfig
 from isp_gym.errors import UserError
 from isp_gym.pipelines import Pipelines
 
-SETTING = Setting(num_scenes=40, image_size=16, split="validation")
+SETTING = EnvConfig(num_scenes=40, image_size=16, split="validation")
 SCENES, TASK, RULES = SETTING.load_scenes(), SETTING.make_task().unmetered, SETTING.rules
 BANK = RULES.bank
 
@@ -62,7 +62,7 @@ class TestTheRulesHoldAtTestAsInTraining:
         ],
     )
     def test_executed_recorded_and_made_again_are_the_same(self, changes, executed):
-        setting = Setting(num_scenes=3, image_size=16, split="validation", **changes)
+        setting = EnvConfig(num_scenes=3, image_size=16, split="validation", **changes)
         rules, scenes = setting.rules, setting.load_scenes()
         result = evaluate(Answers(*self.ASKED), scenes, rules, TASK, keep=3)
         env = setting.make_transition()
@@ -82,7 +82,7 @@ class TestTheRulesHoldAtTestAsInTraining:
         assert evaluate(agent, SCENES, RULES, TASK).row(0)["sequence"] == [BANK.names[1]]
 
     def test_pipelines_made_by_other_rules_are_admitted_by_these(self):
-        free = Setting(num_scenes=3, image_size=16, repeats=True).rules
+        free = EnvConfig(num_scenes=3, image_size=16, repeats=True).rules
         made = lambda images: free.admit(*Answers("gamma", "gamma").pipelines(images))  # noqa: E731
         assert evaluate(Answers(answer=made), SCENES, RULES, TASK).row(0)["sequence"] == ["gamma"]
 
@@ -105,9 +105,9 @@ def test_chunks_change_nothing():
     seen = []
     result = evaluate(Enhance(lambda images: seen.append(len(images)) or images), SCENES, RULES, TASK)
     assert seen == [32, 8] and result.pipelines is None
-    whole = TASK.meter()
-    torch.testing.assert_close(result.per_scene["psnr"], whole.add(SCENES.images, SCENES.batch(range(40)))["psnr"])
-    assert result.metrics["psnr"] == pytest.approx(whole.result()["psnr"])
+    whole = TASK.metric()
+    torch.testing.assert_close(result.per_scene["psnr"], whole.update(SCENES.images, SCENES.batch(range(40)))["psnr"])
+    assert result.metrics["psnr"] == pytest.approx(whole.compute()["psnr"])
 
 
 @pytest.mark.parametrize("keep", [0, 3, 35, 99])
@@ -140,10 +140,10 @@ def test_an_agent_cannot_change_its_inputs():
 
 def test_a_metric_that_is_not_defined_is_named():
     class Nowhere(type(TASK)):
-        def meter(self):
-            meter = super().meter()
-            meter.measure = lambda images, scenes: {"psnr": torch.full((len(images),), torch.nan)}
-            return meter
+        def metric(self):
+            metric = super().metric()
+            metric.measure = lambda images, scenes: {"psnr": torch.full((len(images),), torch.nan)}
+            return metric
 
     with pytest.raises(
         UserError, match=r"psnr is not defined on the 40 validation scenes of data=photos.*scenes\.valid"

@@ -14,7 +14,7 @@ from isp_gym.benchmark.results import row_digest, schema
 from isp_gym.benchmark.run import run
 from isp_gym.benchmark.run_context import Stopped
 from isp_gym.data import DataSource, MemoryStore, SceneSet
-from isp_gym.envs.setting import Setting
+from isp_gym.envs.config import EnvConfig
 from isp_gym.errors import UserError
 from isp_gym.modules import get_bank
 
@@ -276,6 +276,6 @@ class Fails(Bright):
 def test_nothing_is_left_metered_or_sealed_by_a_run_that_fails(plan_of, tmp_path):
     with pytest.raises(UserError, match="out of luck"):
         run(plan_of(f"{__name__}:Fails", {"levels": []}, budget=1), tmp_path / "run")
-    setting = Setting(split="test", num_scenes=2, image_size=16)
+    setting = EnvConfig(split="test", num_scenes=2, image_size=16)
     scenes = setting.load_scenes().batch([0, 1])
     assert len(setting.make_task().loss(scenes.images, scenes)) == 2

@@ -98,7 +98,7 @@ def score_task_by_its_name(training):
 
 def score_meter(training):
     scenes = training.scenes.batch([0, 1])
-    training.setting.make_task().meter().add(scenes.images, scenes)
+    training.setting.make_task().metric().update(scenes.images, scenes)
 
 
 def score_in_a_thread(training):

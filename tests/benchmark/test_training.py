@@ -4,9 +4,9 @@ import torch
 
 from isp_gym.benchmark import Training
 from isp_gym.budget import Budget, BudgetExhausted
-from isp_gym.envs.setting import Setting
+from isp_gym.envs.config import EnvConfig
 
-SMALL = Setting(num_scenes=6, image_size=16)
+SMALL = EnvConfig(num_scenes=6, image_size=16)
 
 
 def test_environments_share_the_budget_and_stop_at_its_end():
@@ -24,7 +24,7 @@ def test_environments_share_the_budget_and_stop_at_its_end():
 
 
 def test_environments_have_the_setting_of_the_comparison():
-    setting = Setting(num_scenes=6, image_size=24, modules=["exposure", "gamma"], max_length=1)
+    setting = EnvConfig(num_scenes=6, image_size=24, modules=["exposure", "gamma"], max_length=1)
     env = Training(setting, 0, Budget()).make("ISP/Sequence-v0")
     assert env.observation_space.shape == (3, 24, 24)
     assert env.action_space["sequence"].nvec.tolist() == [3]

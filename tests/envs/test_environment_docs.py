@@ -8,7 +8,7 @@ import gymnasium as gym
 import pytest
 
 from isp_gym.envs import environment_markdown
-from isp_gym.envs.setting import Setting
+from isp_gym.envs.config import EnvConfig
 
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs" / "environments.md").read_text()
@@ -25,7 +25,7 @@ def test_table_is_generated_from_the_registry(path):
 
 def test_every_option_is_documented():
     options = DOCS.split("## Options")[1].split("##")[0]
-    for name in (*Setting.__dataclass_fields__, "dense", "steps", "pixel_rewards", "actions", "bins", "output"):
+    for name in (*EnvConfig.__dataclass_fields__, "dense", "steps", "pixel_rewards", "actions", "bins", "output"):
         assert f"`{name}`" in options
 
 

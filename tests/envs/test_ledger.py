@@ -2,11 +2,11 @@ import pytest
 import torch
 
 from isp_gym.budget import Budget, BudgetExhausted
+from isp_gym.envs.config import EnvConfig
 from isp_gym.envs.ledger import Ledger
-from isp_gym.envs.setting import Setting
 from isp_gym.modules import blocks
 
-SETTING = Setting(image_size=16, num_scenes=6)
+SETTING = EnvConfig(image_size=16, num_scenes=6)
 LANES = 4
 
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from isp_gym.budget import Budget, BudgetExhausted, Spent, metering
-from isp_gym.envs.setting import Setting
+from isp_gym.envs.config import EnvConfig
 
 TINY = {"image_size": 16, "num_scenes": 6}
-SETTING = Setting(**TINY, objective={"fidelity": 1.0})
+SETTING = EnvConfig(**TINY, objective={"fidelity": 1.0})
 IDS = sorted(key for key in gym.registry if key.startswith("ISP/"))
 every_id = pytest.mark.parametrize("env_id", IDS)
 
@@ -26,7 +26,7 @@ def task_loss_map():
 
 def task_meter():
     task, scenes = SETTING.make_task(), SETTING.load_scenes().batch([0, 1])
-    task.meter().add(scenes.images, scenes)
+    task.metric().update(scenes.images, scenes)
 
 
 def transition_play():

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from isp_gym.budget import Budget, BudgetExhausted, Spent
-from isp_gym.envs.setting import Setting
+from isp_gym.envs.config import EnvConfig
 from isp_gym.envs.transition import Transition
 
-SETTING = Setting(image_size=16, num_scenes=6)
+SETTING = EnvConfig(image_size=16, num_scenes=6)
 
 
 @pytest.fixture
@@ -98,13 +98,13 @@ def test_the_task_and_the_transition_count_once_each_and_in_the_current_budget(t
     assert transition.budget.spent == Spent(2)
     first, transition.budget = transition.budget, Budget()
     task.loss(scenes.images, scenes)
-    task.meter().add(scenes.images, scenes)
+    task.metric().update(scenes.images, scenes)
     assert (first.task_evaluations, transition.budget.task_evaluations) == (2, 4)
 
 
 @pytest.mark.parametrize("name", ["initial_loss", "initial_loss_map"])
 def test_nobody_scores_their_own_images_as_inputs(name):
-    transition = Setting(image_size=16, num_scenes=6, objective={"fidelity": 1.0}).make_transition()
+    transition = EnvConfig(image_size=16, num_scenes=6, objective={"fidelity": 1.0}).make_transition()
     scenes = transition.scenes.batch([4, 1])
     expected = transition.task.unmetered.loss(scenes.images, scenes)
     mine = replace(scenes, images=torch.rand_like(scenes.images), targets=torch.rand_like(scenes.images))

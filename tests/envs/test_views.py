@@ -3,12 +3,12 @@ import pytest
 import torch
 
 from isp_gym.envs import views
-from isp_gym.envs.setting import Setting
+from isp_gym.envs.config import EnvConfig
 from isp_gym.errors import UserError
 from isp_gym.modules import get_bank
 
 BANK = get_bank("reference")
-SETTING = Setting(image_size=16, max_length=4)
+SETTING = EnvConfig(image_size=16, max_length=4)
 BINS = 5
 OPEN = torch.ones(3, 11, dtype=torch.bool)
 ALL = [
@@ -126,7 +126,7 @@ class TestSequenceBox:
         assert view(views.SequenceBox).decode(actions, OPEN[:1])["sequence"].tolist() == [[0, 1, 2, 3]]
 
     def test_longer_than_the_bank(self):
-        long = views.SequenceBox(BANK, Setting(image_size=16, max_length=13), BINS)
+        long = views.SequenceBox(BANK, EnvConfig(image_size=16, max_length=13), BINS)
         assert long.decode(samples(long), OPEN)["sequence"].shape == (3, 13)
 
 

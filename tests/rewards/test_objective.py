@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from isp_gym.data import load_scenes
-from isp_gym.envs.setting import Setting
+from isp_gym.envs.config import EnvConfig
 from isp_gym.errors import UserError
 from isp_gym.rewards import Objective
 from isp_gym.tasks import Enhancement
@@ -39,20 +39,20 @@ def test_fidelity_is_the_enhancement_task():
 
 
 def test_the_task_is_measured_too():
-    made, meter = objective(entropy=1.0), objective(entropy=1.0).meter()
+    made, metric = objective(entropy=1.0), objective(entropy=1.0).metric()
     assert (made.name, made.score) == ("enhancement", "psnr")
-    expected, found = Enhancement().meter().add(IMAGES, BATCH), meter.add(IMAGES, BATCH)
+    expected, found = Enhancement().metric().update(IMAGES, BATCH), metric.update(IMAGES, BATCH)
     assert all(torch.equal(found[key], value) for key, value in expected.items())
     torch.testing.assert_close(found["objective"], -made.loss(IMAGES, BATCH).double())
-    assert made.score_in(meter.result()) == "psnr"
+    assert made.score_in(metric.compute()) == "psnr"
 
 
 def test_without_targets_the_objective_is_what_is_measured():
     blind, made = dataclasses.replace(BATCH, targets=None), objective(entropy=1.0)
-    meter = made.meter()
-    assert set(meter.add(IMAGES, blind)) == {"objective"}
-    assert meter.result()["objective"] == pytest.approx(-float(made.loss(IMAGES, blind).mean()))
-    assert made.score_in(meter.result()) == "objective"
+    metric = made.metric()
+    assert set(metric.update(IMAGES, blind)) == {"objective"}
+    assert metric.compute()["objective"] == pytest.approx(-float(made.loss(IMAGES, blind).mean()))
+    assert made.score_in(metric.compute()) == "objective"
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_without_targets_the_objective_is_what_is_measured():
 )
 def test_a_missing_or_senseless_reward_is_an_error_not_a_silent_change(weights, message):
     with pytest.raises(UserError, match=message):
-        Setting.of({"objective": weights})
+        EnvConfig.of({"objective": weights})
 
 
 def test_kept_statistics_follow_inputs_that_are_replaced_in_place():

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from isp_gym.data.synthetic.scenes import make_scene
-from isp_gym.networks.embedded.loss import spotter_losses
-from isp_gym.networks.embedded.model import Spotter
+from isp_gym.networks.embedded.loss import embedded_losses
+from isp_gym.networks.embedded.model import EmbeddedDetector
 from isp_gym.networks.embedded.network import EmbeddedNetwork
 from scripts.train_embedded import SIZE, draw_examples, fit, turn, write
 
@@ -29,7 +29,7 @@ class TestTurn:
 
 def losses_of(network, image, objects):
     with torch.no_grad():
-        losses = spotter_losses(network.eval()(image[None].float() / 255), [objects])
+        losses = embedded_losses(network.eval()(image[None].float() / 255), [objects])
     return {name: loss.item() for name, loss in losses.items()}
 
 
@@ -39,7 +39,7 @@ class TestTrain:
         # threads: box 0.44 (0.35 to 0.56), class 0.00 (0.00 to 0.01), mask 0.34 (0.31 to 0.38). Without a step: 1.
         scene = make_scene("train", 0, 64)
         example = (scene.target * 255).round().to(torch.uint8), scene.objects
-        network = Spotter(6, widths=(16, 16, 32, 32), num_prototypes=8)
+        network = EmbeddedDetector(6, widths=(16, 16, 32, 32), num_prototypes=8)
         before = losses_of(network, *example)
         fit(network, [example], epochs=100, batch=1, warm_up=5, learning_rate=5e-3)
         after = losses_of(network, *example)
@@ -54,13 +54,13 @@ class TestTrain:
 
     def test_leftovers_wait_for_the_next_epoch(self):
         scene = make_scene("train", 0, 32)
-        network, sizes = Spotter(6, widths=(8, 8, 8, 8), num_prototypes=2), []
+        network, sizes = EmbeddedDetector(6, widths=(8, 8, 8, 8), num_prototypes=2), []
         network.register_forward_pre_hook(lambda _, images: sizes.append(len(images[0])))
         fit(network, [((scene.target * 255).to(torch.uint8), scene.objects)] * 5, epochs=2, batch=2)
         assert sizes == [2, 2, 2, 2]
 
     def test_what_it_writes_can_be_loaded(self, tmp_path):
-        network = Spotter(6).eval()
+        network = EmbeddedDetector(6).eval()
         write(network, tmp_path, {"scenes": 1, "out": tmp_path}, 1.0)
         assert (tmp_path / "embedded.safetensors").stat().st_size < 4e6
         loaded = EmbeddedNetwork(tmp_path / "embedded.safetensors")

@@ -83,9 +83,9 @@ def by_hand(truths, found, kind, folder):
 def shown(truths, found, kind, parts=(99,)):
     precision, start = AveragePrecision(kind), 0
     for part in parts:
-        precision.add(truths[start : start + part], found[start : start + part])
+        precision.update(truths[start : start + part], found[start : start + part])
         start += part
-    return precision.result()
+    return precision.compute()
 
 
 @pytest.mark.parametrize("kind", ["box", "mask"])
@@ -110,7 +110,7 @@ def test_the_parts_in_which_images_are_shown_do_not_matter(seed, parts):
 
 def test_of_each_image_is_that_of_a_set_of_one():
     truths, found = draw(3)
-    rows = AveragePrecision("box").add(truths, found)
+    rows = AveragePrecision("box").update(truths, found)
     for i in range(len(truths)):
         alone = shown(truths[i : i + 1], found[i : i + 1], "box")
         assert {name: values[i].item() for name, values in rows.items()} == pytest.approx(alone, nan_ok=True)
@@ -135,9 +135,9 @@ class TestSpecialCases:
     def test_nothing_to_be_found_is_not_defined(self):
         for truth in (NOBODY, one(CROWD, crowd=True)):
             precision = AveragePrecision("box")
-            assert precision.add([truth], [sees(BOX)])["box_map"].isnan().all()
-            assert np.isnan(precision.result()["box_map"])
-        assert np.isnan(AveragePrecision("box").result()["box_map50"])  # nothing was shown
+            assert precision.update([truth], [sees(BOX)])["box_map"].isnan().all()
+            assert np.isnan(precision.compute()["box_map"])
+        assert np.isnan(AveragePrecision("box").compute()["box_map50"])  # nothing was shown
 
     def test_nothing_found_is_zero(self):
         assert shown([one(BOX)], [sees()], "box")["box_map50"] == 0

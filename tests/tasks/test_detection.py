@@ -85,43 +85,43 @@ class TestFrozen:
 
     def test_measuring_needs_no_gradients(self, squares, scenes):
         images = scenes.images.requires_grad_()
-        metrics = Detection(squares).meter().add(images, everything(scenes))
+        metrics = Detection(squares).metric().update(images, everything(scenes))
         assert not any(values.requires_grad for values in metrics.values())
 
 
-class TestMeter:
+class TestMetric:
     def test_is_right_about_squares_that_can_be_seen_through(self, squares, scenes):
-        meter, batch = Detection(squares).meter(), everything(scenes)
-        rows = meter.add(batch.images, batch)
+        metric, batch = Detection(squares).metric(), everything(scenes)
+        rows = metric.update(batch.images, batch)
         assert rows["box_map"].tolist() == pytest.approx([1, 1, torch.nan, 1], nan_ok=True)
-        assert meter.result() == pytest.approx({"box_map": 1, "box_map50": 1, "box_map75": 1})
+        assert metric.compute() == pytest.approx({"box_map": 1, "box_map50": 1, "box_map75": 1})
 
     def test_falls_with_the_light(self, squares, scenes):
         batch, task = everything(scenes), Detection(squares)
         scores = []
         for light in ([1, 1, 1, 1], [1, 1, 1, 0.2], [0, 0, 0, 0]):
-            meter = task.meter()
-            meter.add(batch.images * torch.tensor(light)[:, None, None, None], batch)
-            scores.append(meter.result()["box_map"])
+            metric = task.metric()
+            metric.update(batch.images * torch.tensor(light)[:, None, None, None], batch)
+            scores.append(metric.compute()["box_map"])
         assert scores[0] == pytest.approx(1) and 0 < scores[1] < 1 and scores[2] == 0
 
     def test_sees_what_the_loss_sees(self, squares, scenes):
         batch, task = everything(scenes), Detection(squares)
         scores = []
         for images in (batch.images * 9, (batch.images * 9).clamp(0, 1)):  # white nearly everywhere
-            meter = task.meter()
-            meter.add(images, batch)
-            scores.append(meter.result()["box_map"])
+            metric = task.metric()
+            metric.update(images, batch)
+            scores.append(metric.compute()["box_map"])
         assert scores == [0, 0]
         assert torch.equal(task.draw_found(batch.images * 9), task.draw_found((batch.images * 9).clamp(0, 1)))
 
     def test_parts_make_a_whole(self, squares, scenes):
         task = Detection(squares)
-        whole, parts, images = task.meter(), task.meter(), scenes.images * 0.27
-        whole.add(images, everything(scenes))
+        whole, parts, images = task.metric(), task.metric(), scenes.images * 0.27
+        whole.update(images, everything(scenes))
         for part in ([0], [1, 2], [3]):
-            parts.add(images[part], scenes.batch(part))
-        assert parts.result() == whole.result()
+            parts.update(images[part], scenes.batch(part))
+        assert parts.compute() == whole.compute()
 
 
 class TestOptions:
@@ -164,7 +164,7 @@ class TestOptions:
 
     def test_a_class_that_the_network_does_not_know(self, squares, objects, scene_set):
         batch = everything(scene_set([objects([(0, 0, 0)]), objects([(1, 1, 2), (0, 0, 0)])]))
-        for judge in (Detection(squares).loss, Detection(squares).meter().add):
+        for judge in (Detection(squares).loss, Detection(squares).metric().update):
             with pytest.raises(UserError, match=r"scene 'test/1' holds a 'blue'"):
                 judge(batch.images, batch)
         without = everything(scene_set([objects([(0, 0, 0)]), objects([(0, 0, 0)])]))

@@ -31,7 +31,7 @@ class TestLoss:
     def test_sees_the_image_that_the_metrics_see(self):
         loss = TASK.loss(IMAGES, scenes(TARGETS))
         torch.testing.assert_close(loss, TASK.loss(IMAGES.clamp(0, 1), scenes(TARGETS)))
-        torch.testing.assert_close(-10 * loss.double().log10(), TASK.meter().add(IMAGES, scenes(TARGETS))["psnr"])
+        torch.testing.assert_close(-10 * loss.double().log10(), TASK.metric().update(IMAGES, scenes(TARGETS))["psnr"])
 
     def test_does_not_depend_on_the_batch(self):
         whole = TASK.loss(IMAGES, scenes(TARGETS))
@@ -45,7 +45,7 @@ class TestLoss:
 
 class TestMetrics:
     def test_agree_with_scikit_image(self):
-        metrics = TASK.meter().add(IMAGES, scenes(TARGETS))
+        metrics = TASK.metric().update(IMAGES, scenes(TARGETS))
         for i in range(4):
             image, target = IMAGES[i].clamp(0, 1).double().numpy(), TARGETS[i].double().numpy()
             options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
@@ -55,7 +55,7 @@ class TestMetrics:
             assert metrics["ssim"][i].item() == pytest.approx(ssim)
 
     def test_of_a_perfect_image(self):
-        metrics = TASK.meter().add(TARGETS, scenes(TARGETS))
+        metrics = TASK.metric().update(TARGETS, scenes(TARGETS))
         assert metrics["psnr"].tolist() == [100.0] * 4
         assert metrics["ssim"].tolist() == pytest.approx([1.0] * 4)
 
@@ -70,14 +70,14 @@ class TestConstantTargets:
 
     def test_have_no_metric_and_are_left_out_of_the_means(self):
         targets = torch.stack([TARGETS[0], self.dim(0.9 / 255), TARGETS[1], torch.zeros(3, 24, 20)])
-        meter = TASK.meter()
-        assert meter.left_out() == 0
-        metrics = meter.add(IMAGES, scenes(targets))
+        metric = TASK.metric()
+        assert metric.left_out() == 0
+        metrics = metric.update(IMAGES, scenes(targets))
         assert all(values.isnan().tolist() == [False, True, False, True] for values in metrics.values())
-        assert meter.result()["psnr"] == pytest.approx(metrics["psnr"][[0, 2]].mean().item())
-        assert meter.left_out() == 2
-        meter.add(IMAGES, scenes(targets))
-        assert meter.left_out() == 4
+        assert metric.compute()["psnr"] == pytest.approx(metrics["psnr"][[0, 2]].mean().item())
+        assert metric.left_out() == 2
+        metric.update(IMAGES, scenes(targets))
+        assert metric.left_out() == 4
 
     def test_one_level_of_8_bits_is_the_line_for_each_channel(self):
         one_channel = torch.stack([self.dim(0.1 / 255)[0], self.dim(1.1 / 255)[0], self.dim(0.1 / 255)[0]])
@@ -87,16 +87,16 @@ class TestConstantTargets:
         assert is_constant(images.to("meta")).device.type == "meta"
 
     def test_nothing_else_is_not_defined(self):
-        meter = TASK.meter()
-        meter.add(IMAGES[:2], scenes(torch.full((2, 3, 24, 20), 0.4)))
-        assert all(math.isnan(value) for value in meter.result().values()) and meter.left_out() == 2
+        metric = TASK.metric()
+        metric.update(IMAGES[:2], scenes(torch.full((2, 3, 24, 20), 0.4)))
+        assert all(math.isnan(value) for value in metric.compute().values()) and metric.left_out() == 2
 
     def test_the_loss_is_as_it_was(self):
         assert TASK.loss(IMAGES, scenes(torch.zeros_like(TARGETS))).isfinite().all()
 
 
 def test_names_its_metrics():
-    assert TASK.score in TASK.meter().add(IMAGES, scenes(TARGETS))
+    assert TASK.score in TASK.metric().update(IMAGES, scenes(TARGETS))
     assert TASKS["enhancement"] is type(TASK)
 
 
@@ -115,7 +115,7 @@ class TestOtherLosses:
 
     def test_ssim_agrees_with_the_metric(self):
         task = get_task("enhancement", {"loss": "ssim"})
-        metric = task.meter().add(IMAGES, scenes(TARGETS))["ssim"]
+        metric = task.metric().update(IMAGES, scenes(TARGETS))["ssim"]
         torch.testing.assert_close(1 - task.loss(IMAGES, scenes(TARGETS)).double(), metric, atol=1e-5, rtol=0)
 
     @pytest.mark.parametrize("loss", ["mse", "l1", "ssim"])
@@ -137,6 +137,6 @@ class TestOtherLosses:
 
 def test_data_without_targets_is_named():
     batch = SceneBatch(torch.zeros(1, 3, 16, 16), None, ("test/a.dng",), (0,))
-    for judge in (TASK.loss, TASK.meter().add):
+    for judge in (TASK.loss, TASK.metric().update):
         with pytest.raises(UserError, match=r"'test/a\.dng' has none"):
             judge(batch.images, batch)

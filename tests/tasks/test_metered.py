@@ -30,29 +30,29 @@ def test_scores_are_those_of_the_task_and_counted():
     assert task.budget.spent == Spent(3)
     assert torch.equal(task.loss_map(images, BATCH), plain.loss_map(images, BATCH))
     assert task.budget.spent == Spent(6, 3)
-    meter, expected = task.meter(), plain.meter()
-    metrics = meter.add(BATCH.images, BATCH)
-    assert all(torch.equal(metrics[name], value) for name, value in expected.add(BATCH.images, BATCH).items())
-    assert meter.result() == expected.result()
+    metric, expected = task.metric(), plain.metric()
+    metrics = metric.update(BATCH.images, BATCH)
+    assert all(torch.equal(metrics[name], value) for name, value in expected.update(BATCH.images, BATCH).items())
+    assert metric.compute() == expected.compute()
     assert task.budget.spent == Spent(9, 3)
 
 
-@pytest.mark.parametrize("score", ["loss", "loss_map", "meter"])
+@pytest.mark.parametrize("score", ["loss", "loss_map", "metric"])
 def test_nothing_is_scored_beyond_the_limit(score):
     task, scored = metered(Objective(Enhancement(), {"fidelity": 1.0}), limit=2), []
     task.unmetered.loss = task.unmetered.loss_map = lambda *_: scored.append("loss")
-    task.unmetered._task.meter = lambda: type("M", (), {"add": lambda *_: scored.append("meter")})()
+    task.unmetered._task.metric = lambda: type("M", (), {"update": lambda *_: scored.append("metric")})()
     with pytest.raises(BudgetExhausted):
-        (task.meter().add if score == "meter" else getattr(task, score))(BATCH.images, BATCH)
+        (task.metric().update if score == "metric" else getattr(task, score))(BATCH.images, BATCH)
     assert (scored, task.budget.spent) == ([], Spent())
 
 
 def test_another_budget_counts_from_then_on():
     task = metered()
-    meter, first = task.meter(), task.budget
+    metric, first = task.metric(), task.budget
     task.budget = Budget()
     task.loss(BATCH.images, BATCH)
-    meter.add(BATCH.images, BATCH)
+    metric.update(BATCH.images, BATCH)
     assert (first.task_evaluations, task.budget.task_evaluations) == (0, 6)
 
 

@@ -29,12 +29,12 @@ def test_outlines_count(squares, scenes):
 
 
 def test_measures_boxes_and_masks(squares, scenes):
-    meter, batch = Segmentation(squares).meter(), everything(scenes)
+    metric, batch = Segmentation(squares).metric(), everything(scenes)
     images = batch.images.clone()
     images[:, :, 6:8] = 0  # of squares in the first row, whose boxes are found as before, a quarter is not seen
-    rows = meter.add(images, batch)
+    rows = metric.update(images, batch)
     assert rows["box_map"][0].item() == pytest.approx(1) and rows["mask_map"][0].item() == pytest.approx(0.8)
-    result = meter.result()
+    result = metric.compute()
     assert set(result) == {f"{kind}_{name}" for kind in ("box", "mask") for name in ("map", "map50", "map75")}
     assert result["mask_map"] < result["box_map"] and result["mask_map50"] == pytest.approx(1)
 
@@ -47,7 +47,7 @@ class TestFaults:
 
     def test_data_without_masks(self, squares, objects, scene_set):
         batch = everything(scene_set([objects([(0, 0, 0)]), objects([(0, 0, 0)], masks=False)]))
-        for judge in (Segmentation(squares).loss, Segmentation(squares).meter().add):
+        for judge in (Segmentation(squares).loss, Segmentation(squares).metric().update):
             with pytest.raises(UserError, match=r"scene 'test/1' has boxes only; .* or task=detection"):
                 judge(batch.images, batch)
 
@@ -62,7 +62,7 @@ def test_where_there_is_nothing_masks_are_not_missed(squares, objects, scene_set
     batch = everything(scene_set([nothing, objects([(0, 0, 0)])]))
     task = Segmentation(squares)
     assert task.loss(batch.images, batch).isfinite().all()
-    assert task.meter().add(batch.images, batch)["mask_map"].isnan().tolist() == [True, False]
+    assert task.metric().update(batch.images, batch)["mask_map"].isnan().tolist() == [True, False]
 
 
 def test_names():

@@ -15,7 +15,7 @@ from baselines import CameraJPEG, Original, StepwisePPO
 from isp_gym.benchmark import Agent
 from isp_gym.benchmark.agent import agent_names
 from isp_gym.data import MemoryStore, SceneSet, load_scenes
-from isp_gym.envs.setting import Setting
+from isp_gym.envs.config import EnvConfig
 from isp_gym.modules import get_bank
 from isp_gym.testing import check_agent
 
@@ -127,7 +127,7 @@ class StepsForNothing(Fixed):
 
 
 class SpendsAroundItsBudget(Fixed):
-    """With a transition of its own, which the meter of the run counts all the same."""
+    """With a transition of its own, which the metric of the run counts all the same."""
 
     def pipelines(self, images):
         transition = self.training.setting.make_transition()
@@ -283,13 +283,15 @@ BROKEN_AGENTS = {
     LogsNoNumber: "loss=nan",
     NaNDiagnostics: "diagnostics are not finite",
 }
-SMALL = Setting(num_scenes=4, image_size=16)
+SMALL = EnvConfig(num_scenes=4, image_size=16)
 # StepwisePPO's network takes no images smaller than 36 pixels.
 PLACES = {
-    "free": Setting(num_scenes=8, image_size=36),
-    "typed": Setting(num_scenes=8, image_size=36, order="typed"),
-    "repeats": Setting(num_scenes=8, image_size=36, repeats=True, modules=("exposure", "gamma", "tone"), max_length=5),
-    "both": Setting(num_scenes=8, image_size=36, order="typed", repeats=True, max_length=5),
+    "free": EnvConfig(num_scenes=8, image_size=36),
+    "typed": EnvConfig(num_scenes=8, image_size=36, order="typed"),
+    "repeats": EnvConfig(
+        num_scenes=8, image_size=36, repeats=True, modules=("exposure", "gamma", "tone"), max_length=5
+    ),
+    "both": EnvConfig(num_scenes=8, image_size=36, order="typed", repeats=True, max_length=5),
 }
 
 
@@ -315,7 +317,7 @@ class TestAgent:
     def test_the_camera_passes_where_the_data_has_its_images(self, monkeypatch):
         raw, camera = torch.rand(2, 4, 3, 16, 16)
         scenes = SceneSet(MemoryStore(raw, camera, camera), list("abcd"), list("abcd"), "train", "mine")
-        monkeypatch.setattr("isp_gym.envs.setting.load_scenes", lambda *_: scenes)
+        monkeypatch.setattr("isp_gym.envs.config.load_scenes", lambda *_: scenes)
         check_agent("camera-jpeg", setting=SMALL, budget=8)
 
     def test_the_camera_needs_data_with_its_images(self):

@@ -13,7 +13,16 @@ from isp_gym.testing import check_bank, check_module
 
 def module(apply, **changes):
     parameters = (Parameter("gain", "", 0.5, 2.0, neutral=1.0),)
-    sound = Module("gain", parameters, apply, needs="any", gives="any", clamps=False, formula="g x", reference="here")
+    sound = Module(
+        "gain",
+        parameters,
+        apply,
+        input_domain="any",
+        output_domain="any",
+        clamps=False,
+        formula="g x",
+        reference="here",
+    )
     return dataclasses.replace(sound, **changes)
 
 
@@ -80,7 +89,7 @@ BROKEN_MODULES = {
     "wrong gradient": (module(lambda x, p: gain(FlippedGradient.apply(x), p)), "gradients"),
     "no gradient": (module(lambda x, p: gain(x, p.detach()) + 0 * p.sum()), "gradients"),
     "no parameter": (module(gain, parameters=()), "parameter"),
-    "unknown light": (module(gain, needs="dark"), "needs"),
+    "unknown light": (module(gain, input_domain="dark"), "input_domain"),
     "first scale for all": (mixed(FirstScaleForAll), "'offset' at its low: physical gives 1, not 0"),
     "first scale for all, linear": (mixed(FirstScaleForAll, MIXED[::-1]), "'gain' at its low"),
     "wrong scale under a finish": (mixed(FirstScaleForAll, finish=torch.square), "'offset' at its low"),

@@ -5,7 +5,7 @@ import torch
 
 import isp_gym  # noqa: F401 (registers the environments)
 from isp_gym.tasks import Enhancement
-from isp_gym.tasks.enhancement import EnhancementMeter
+from isp_gym.tasks.enhancement import EnhancementMetric
 from isp_gym.testing import check_task
 
 
@@ -39,15 +39,15 @@ class ScoreMissing(Enhancement):
 
 
 class Meters(Enhancement):
-    """A task whose meter is that of enhancement with ``measure`` changed."""
+    """A task whose metric is that of enhancement with ``measure`` changed."""
 
     def change(self, metrics):
         raise NotImplementedError
 
-    def meter(self):
+    def metric(self):
         task = self
 
-        class Changed(EnhancementMeter):
+        class Changed(EnhancementMetric):
             def measure(self, images, scenes):
                 return task.change(super().measure(images, scenes))
 

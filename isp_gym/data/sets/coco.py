@@ -13,7 +13,7 @@ from typing import Any
 from isp_gym.data.annotations.coco_classes import COCO_CLASSES, coco_class
 from isp_gym.data.cache import identity
 from isp_gym.data.sets.base_annotated import AnnotatedItem, Annotation, PhotoAnnotatedSource
-from isp_gym.data.sets.split_by_hash import draw_split, from_lists
+from isp_gym.data.sets.split_by_hash import from_lists, split_by_hash
 from isp_gym.data.splits import SPLITS
 from isp_gym.errors import UserError
 
@@ -51,7 +51,7 @@ class CocoFolder(PhotoAnnotatedSource):
         path = Path(argument).expanduser().absolute()
         if path.is_file():
             items = _read(path, path.parent)
-            return {split: [item for item in items if draw_split(item.name) == split] for split in SPLITS}
+            return {split: [item for item in items if split_by_hash(item.name) == split] for split in SPLITS}
         if path.is_dir():
             lists = {word: _read(file, path) for word, file in _annotation_files(path).items()}
             if len({item.classes for items in lists.values() for item in items}) > 1:

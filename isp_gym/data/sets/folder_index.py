@@ -27,7 +27,7 @@ _KEY_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
-class Listing:
+class FolderIndex:
     """What a folder holds: cheap to make, and different whenever a photo is.
 
     Attributes:
@@ -52,7 +52,7 @@ def _root(argument: str) -> Path:
     return root
 
 
-def list_files(argument: str, extensions: tuple[str, ...]) -> Listing:
+def list_files(argument: str, extensions: tuple[str, ...]) -> FolderIndex:
     """All photos of the folder, or of its split folders only; hidden files and folders are left out.
 
     Args:
@@ -75,11 +75,11 @@ def list_files(argument: str, extensions: tuple[str, ...]) -> Listing:
         if not stat.S_ISREG(status.st_mode):  # to open a pipe would wait for ever
             raise UserError(f"cannot use photo {entry.path}: it is no ordinary file; remove it")
         found.append((entry.path, status.st_size, status.st_mtime_ns, status.st_ctime_ns))
-    return Listing(root, tuple(subfolders.items()), tuple(sorted(found)), extensions)
+    return FolderIndex(root, tuple(subfolders.items()), tuple(sorted(found)), extensions)
 
 
 @lru_cache(maxsize=8)
-def split_files(listing: Listing) -> dict[str, tuple[Photo, ...]]:
+def split_files(listing: FolderIndex) -> dict[str, tuple[Photo, ...]]:
     """The photos of each split, sorted by content key."""
     if not listing.files:
         raise UserError(f"no photos in {listing.root}; put at least 3 there ({', '.join(listing.extensions)})")

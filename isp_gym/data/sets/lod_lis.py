@@ -12,7 +12,7 @@ from isp_gym.data.annotations.voc_xml import read_voc
 from isp_gym.data.annotations.yolo_txt import photo_size, read_labels
 from isp_gym.data.sets.base_annotated import AnnotatedItem, Annotation, RawAnnotatedSource
 from isp_gym.data.sets.coco import read_coco
-from isp_gym.data.sets.split_by_hash import held_out
+from isp_gym.data.sets.split_by_hash import in_validation_tenth
 from isp_gym.errors import UserError
 
 PARTS = {"dark": ("dark",), "normal": ("normal",), "all": ("dark", "normal")}
@@ -49,7 +49,7 @@ class LowLight(RawAnnotatedSource):
         train, test = ([i for light in PARTS[self.part] for i in self.shots(root, light, t)] for t in (False, True))
         splits: dict[str, list[AnnotatedItem]] = {"train": [], "validation": [], "test": test}
         for item in train:
-            splits["validation" if held_out(_scene(item)) else "train"].append(item)
+            splits["validation" if in_validation_tenth(_scene(item)) else "train"].append(item)
         return splits
 
     @abstractmethod

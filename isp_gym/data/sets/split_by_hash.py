@@ -15,12 +15,12 @@ def _draw(name: str) -> int:
     return int(hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:8], 16)
 
 
-def held_out(name: str) -> bool:
+def in_validation_tenth(name: str) -> bool:
     """Whether a training image is in the fixed tenth that is kept for validation."""
     return _draw(name) % 10 == 0
 
 
-def draw_split(name: str) -> str:
+def split_by_hash(name: str) -> str:
     """The split of an image where there are no lists at all: 60/20/20 by its name."""
     part = _draw(name) % 10
     return "train" if part < 6 else "validation" if part < 8 else "test"
@@ -34,7 +34,7 @@ def from_lists(lists: Mapping[str, Sequence[ItemT]]) -> dict[str, Sequence[ItemT
     train, val = lists["train"], lists["val"]
     if "test" in lists:
         return {"train": train, "validation": val, "test": lists["test"]}
-    kept = {item.name for item in train if held_out(item.name)}
+    kept = {item.name for item in train if in_validation_tenth(item.name)}
     if train and not kept:
         kept = {min(train, key=lambda item: _draw(item.name)).name}
     return {

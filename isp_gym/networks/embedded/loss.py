@@ -24,7 +24,7 @@ class Positives(NamedTuple):
     object: Tensor
 
 
-def spotter_losses(output: Output, objects: Sequence[Objects]) -> dict[str, Tensor]:
+def embedded_losses(output: Output, objects: Sequence[Objects]) -> dict[str, Tensor]:
     """Losses of each image.
 
     Args:

@@ -39,7 +39,7 @@ class Output(NamedTuple):
     prototypes: Tensor
 
 
-class Spotter(nn.Module):
+class EmbeddedDetector(nn.Module):
     """About a million parameters; sees images of any size that is a multiple of 16.
 
     Args:

@@ -18,8 +18,8 @@ from isp_gym.data import Objects
 from isp_gym.errors import UserError
 from isp_gym.networks.base import Detections, Network
 from isp_gym.networks.embedded.decode import decode
-from isp_gym.networks.embedded.loss import LOSSES, spotter_losses
-from isp_gym.networks.embedded.model import Spotter
+from isp_gym.networks.embedded.loss import LOSSES, embedded_losses
+from isp_gym.networks.embedded.model import EmbeddedDetector
 
 WEIGHTS = Path(__file__).with_name("embedded.safetensors")
 
@@ -42,7 +42,7 @@ class EmbeddedNetwork(Network):
     def __init__(self, weights: str | Path = WEIGHTS, device: str = "cpu") -> None:
         card = _card(Path(weights))
         self.classes, self._size = tuple(card["classes"]), int(card["size"])
-        self._net = Spotter(len(self.classes))
+        self._net = EmbeddedDetector(len(self.classes))
         try:
             self._net.load_state_dict(load_file(weights))
         except (OSError, SafetensorError, RuntimeError) as error:
@@ -53,8 +53,8 @@ class EmbeddedNetwork(Network):
         self._net.to(device).eval().requires_grad_(False)
 
     def losses(self, images: Tensor, objects: Sequence[Objects]) -> dict[str, Tensor]:
-        """See :meth:`Network.losses` and :func:`isp_gym.networks.embedded.loss.spotter_losses`."""
-        return spotter_losses(self._net(self._resize(images)), [self._shown(o, images.shape[-1]) for o in objects])
+        """See :meth:`Network.losses` and :func:`isp_gym.networks.embedded.loss.embedded_losses`."""
+        return embedded_losses(self._net(self._resize(images)), [self._shown(o, images.shape[-1]) for o in objects])
 
     @torch.no_grad()
     def detect(self, images: Tensor) -> list[Detections]:

@@ -8,7 +8,7 @@ from agents.sequence.settings import LearnerSettings
 from isp_gym.benchmark import Training
 from isp_gym.budget import Budget
 from isp_gym.data import recording
-from isp_gym.envs.setting import Setting
+from isp_gym.envs.config import EnvConfig
 from isp_gym.errors import UserError
 
 FAST = {"batch_size": 32, "sequence_lr": 0.02, "start_temperature": 1.0, "end_temperature": 1.0, "decay": False}
@@ -82,7 +82,7 @@ class TestTrials:
         seen = []
         for logit in (0.0, 50.0):
             spent, budget = [0], Budget(64)
-            setting = Setting(num_scenes=64, image_size=16, modules=("exposure", "gamma"))
+            setting = EnvConfig(num_scenes=64, image_size=16, modules=("exposure", "gamma"))
             training = Training(setting, 0, budget, Spending(budget, spent))
             agent = POSISP(policy="table", sequence_lr=0.0)
             agent.build = lambda *args, logit=logit, agent=agent: build_sure(agent, logit, *args)

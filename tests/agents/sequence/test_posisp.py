@@ -8,12 +8,12 @@ from agents import POSISP
 from agents.sequence.learner import SequenceTraining
 from isp_gym.benchmark import Training
 from isp_gym.budget import Budget
-from isp_gym.envs.setting import Setting
+from isp_gym.envs.config import EnvConfig
 from isp_gym.errors import UserError
 from isp_gym.modules import get_bank
 from isp_gym.pipelines import Pipelines, Rules
 
-SMALL = Setting(num_scenes=8, image_size=16, modules=("exposure", "gamma", "desaturation"))
+SMALL = EnvConfig(num_scenes=8, image_size=16, modules=("exposure", "gamma", "desaturation"))
 
 
 def train(seed: int = 0, budget: int = 320, **settings) -> tuple[POSISP, Training]:
@@ -91,8 +91,8 @@ class TestOptions:
 
 PLACES = {
     "free": SMALL,
-    "typed": Setting(num_scenes=8, image_size=16, order="typed", max_length=4),
-    "repeats": Setting(num_scenes=8, image_size=16, modules=("exposure", "gamma"), max_length=4, repeats=True),
+    "typed": EnvConfig(num_scenes=8, image_size=16, order="typed", max_length=4),
+    "repeats": EnvConfig(num_scenes=8, image_size=16, modules=("exposure", "gamma"), max_length=4, repeats=True),
 }
 
 

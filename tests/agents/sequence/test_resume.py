@@ -12,10 +12,10 @@ from agents import POSISP
 from agents.sequence.learner import SequenceTraining
 from isp_gym.benchmark import Training
 from isp_gym.budget import Budget
-from isp_gym.envs.setting import Setting
+from isp_gym.envs.config import EnvConfig
 from isp_gym.testing.interruption import Interrupted, MemoryRecorder
 
-SMALL = Setting(num_scenes=12, image_size=16, modules=("exposure", "gamma", "desaturation"))
+SMALL = EnvConfig(num_scenes=12, image_size=16, modules=("exposure", "gamma", "desaturation"))
 ALGORITHMS = {
     "reinforce": {},
     "batch": {"baseline": "batch", "normalise": False},
@@ -58,9 +58,9 @@ def test_learners(algorithm, policy, update):
 @pytest.mark.parametrize(
     "setting",
     [
-        Setting(num_scenes=12, image_size=16, order="typed", max_length=4),
-        Setting(num_scenes=12, image_size=16, modules=("exposure", "gamma"), max_length=3, repeats=True),
-        Setting(num_scenes=6, image_size=32, task="detection", modules=("exposure", "gamma")),
+        EnvConfig(num_scenes=12, image_size=16, order="typed", max_length=4),
+        EnvConfig(num_scenes=12, image_size=16, modules=("exposure", "gamma"), max_length=3, repeats=True),
+        EnvConfig(num_scenes=6, image_size=32, task="detection", modules=("exposure", "gamma")),
     ],
     ids=["typed", "repeats", "detection"],
 )

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from isp_gym.data import Objects
 from isp_gym.networks.embedded.decode import decode, suppress
-from isp_gym.networks.embedded.loss import LOSSES, assign, crop, overlaps, spotter_losses
-from isp_gym.networks.embedded.model import MASK_STRIDE, STRIDE, Output, Spotter
+from isp_gym.networks.embedded.loss import LOSSES, assign, crop, embedded_losses, overlaps
+from isp_gym.networks.embedded.model import MASK_STRIDE, STRIDE, EmbeddedDetector, Output
 
 CLASSES = ("a", "b", "c")
 SIZE = 64
@@ -31,7 +31,7 @@ NOTHING = Objects(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), CLASSES,
 @pytest.fixture(scope="module")
 def net():
     torch.manual_seed(0)
-    return Spotter(len(CLASSES), widths=(4, 8, 12, 16), num_prototypes=4).eval().requires_grad_(False)
+    return EmbeddedDetector(len(CLASSES), widths=(4, 8, 12, 16), num_prototypes=4).eval().requires_grad_(False)
 
 
 def perfect(objects):
@@ -59,7 +59,7 @@ class TestNetwork:
         assert (output.boxes[..., :2] < output.points).all() and (output.boxes[..., 2:] > output.points).all()
 
     def test_it_has_about_a_million_parameters(self):
-        assert sum(p.numel() for p in Spotter(6).parameters()) < 1.1e6
+        assert sum(p.numel() for p in EmbeddedDetector(6).parameters()) < 1.1e6
 
 
 class TestAssign:
@@ -107,7 +107,7 @@ class TestCrop:
 class TestLosses:
     def test_a_perfect_network_has_none(self):
         objects = both(square(8, 8, 24, 24, 1), square(32, 36, 56, 60, 2))
-        for name, loss in spotter_losses(perfect(objects), [objects]).items():
+        for name, loss in embedded_losses(perfect(objects), [objects]).items():
             assert loss.item() < 1e-3, name
 
     @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ class TestLosses:
     )
     def test_each_loss_sees_its_own_mistake(self, name, spoil):
         objects = square(8, 8, 24, 24, 1)
-        losses = spotter_losses(spoil(perfect(objects)), [objects])
+        losses = embedded_losses(spoil(perfect(objects)), [objects])
         assert losses[name].item() > 0.1
         others = [loss.item() for key, loss in losses.items() if key not in (name, "objectness")]
         assert max(others) < 1e-3
@@ -129,21 +129,21 @@ class TestLosses:
     def test_each_image_by_itself(self, net):
         images = torch.rand(4, 3, SIZE, SIZE)
         objects = [square(8, 8, 30, 30), NOTHING, both(square(0, 0, 20, 20, 2), square(5, 5, 60, 60)), NOTHING]
-        together = spotter_losses(net(images), objects)
+        together = embedded_losses(net(images), objects)
         assert tuple(together) == LOSSES
         for i in range(4):
-            alone = spotter_losses(net(images[i : i + 1]), objects[i : i + 1])
+            alone = embedded_losses(net(images[i : i + 1]), objects[i : i + 1])
             for name, loss in alone.items():
                 torch.testing.assert_close(loss[0], together[name][i], rtol=1e-4, atol=1e-5)
         assert together["box"][1] == 0 and together["objectness"][1] > 0
 
     def test_no_masks_no_mask_loss(self, net):
         unmasked = Objects(torch.tensor([[8.0, 8, 30, 30]]), torch.tensor([0]), CLASSES)
-        assert "mask" not in spotter_losses(net(torch.rand(1, 3, SIZE, SIZE)), [unmasked])
+        assert "mask" not in embedded_losses(net(torch.rand(1, 3, SIZE, SIZE)), [unmasked])
 
     def test_gradients_reach_pixels(self, net):
         images = torch.rand(2, 3, SIZE, SIZE, requires_grad=True)
-        for name, loss in spotter_losses(net(images), [square(8, 8, 30, 30), NOTHING]).items():
+        for name, loss in embedded_losses(net(images), [square(8, 8, 30, 30), NOTHING]).items():
             (gradient,) = torch.autograd.grad(loss.sum(), images, retain_graph=True)
             assert gradient[0].any() and (gradient[1].any() or name != "objectness")
 

@@ -23,9 +23,9 @@ def scenes():
 
 
 def scores(images, batch):
-    meter = Segmentation().meter()
-    meter.add(images, batch)
-    return meter.result()
+    metric = Segmentation().metric()
+    metric.update(images, batch)
+    return metric.compute()
 
 
 class TestWeights:

@@ -9,7 +9,7 @@ import pytest
 from gymnasium.envs.registration import EnvSpec
 
 import isp_gym  # noqa: F401 (registers the environments)
-from isp_gym.envs.setting import Setting
+from isp_gym.envs.config import EnvConfig
 from isp_gym.errors import UserError
 
 
@@ -24,15 +24,15 @@ class TestData:
         ],
     )
     def test_is_by_default_what_suits_the_task(self, options, data):
-        assert Setting.of(options).data == data
+        assert EnvConfig.of(options).data == data
 
     def test_the_scenes_come_from_there(self):
-        scenes = Setting(task="segmentation", image_size=16, num_scenes=2).load_scenes()
+        scenes = EnvConfig(task="segmentation", image_size=16, num_scenes=2).load_scenes()
         assert scenes.data == "synthetic" and scenes[0].objects is not None
 
     def test_a_task_that_does_not_exist_is_what_is_named(self):
         with pytest.raises(UserError, match="unknown task 'detektion'"):
-            Setting.of({"task": "detektion"})
+            EnvConfig.of({"task": "detektion"})
 
 
 @pytest.mark.parametrize("task", ["detection", "segmentation"])
@@ -47,7 +47,7 @@ def test_an_environment_for_a_task_with_a_network(task):
 class TestValue:
     """A setting stays plain values, whether its rules have been asked for or not."""
 
-    SETTING = Setting(
+    SETTING = EnvConfig(
         image_size=16, num_scenes=3, modules=["exposure", "gamma"], max_length=4, order="typed", repeats=True
     )
 
@@ -60,13 +60,13 @@ class TestValue:
         rules = self.used().rules
         assert rules.bank.names == ("exposure", "gamma")
         assert (rules.max_length, rules.typed, rules.repeats) == (4, True, True)
-        assert Setting(modules=["gamma"]).rules.max_length == Setting(modules=["gamma"]).length == 1
+        assert EnvConfig(modules=["gamma"]).rules.max_length == EnvConfig(modules=["gamma"]).length == 1
 
     def test_fields_and_equality(self):
         fresh, used = dataclasses.replace(self.SETTING), self.used()
         assert dataclasses.asdict(used) == dataclasses.asdict(fresh)
         assert json.loads(json.dumps(dataclasses.asdict(used))) == dataclasses.asdict(fresh)
-        assert used == fresh == Setting.of(dataclasses.asdict(used))
+        assert used == fresh == EnvConfig.of(dataclasses.asdict(used))
         assert repr(used) == repr(fresh)
 
     @pytest.mark.parametrize("twin", [copy.deepcopy, copy.copy, lambda setting: pickle.loads(pickle.dumps(setting))])

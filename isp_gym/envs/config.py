@@ -22,7 +22,7 @@ ORDERS = ("free", "typed")
 
 
 @dataclass(frozen=True)
-class Setting:
+class EnvConfig:
     """The keyword arguments that all environments share; every value can stand in JSON.
 
     Attributes:
@@ -69,7 +69,7 @@ class Setting:
             object.__setattr__(self, "data", default_data(self.task))
 
     @classmethod
-    def of(cls, options: Mapping[str, Any]) -> Setting:
+    def of(cls, options: Mapping[str, Any]) -> EnvConfig:
         """A checked setting of these keyword arguments.
 
         Raises:
