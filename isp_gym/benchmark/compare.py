@@ -23,9 +23,10 @@ from isp_gym.benchmark.provenance import machine
 from isp_gym.benchmark.report import BRIGHTER, write_report
 from isp_gym.benchmark.results import ROW, SCHEMA, Row, finished_row
 from isp_gym.benchmark.run import write_png
-from isp_gym.benchmark.workers import Interrupted, Worker, run_all
+from isp_gym.benchmark.workers import Worker, run_all
 from isp_gym.data import SPLITS, data_card
 from isp_gym.errors import UserError
+from isp_gym.interrupts import Interrupted
 
 RESULTS = "results.json"
 _READ_AHEAD = 128  # scenes of each split that are read before the start, so that thousands start in seconds

@@ -23,6 +23,7 @@ from isp_gym.benchmark.plan import Plan
 from isp_gym.benchmark.run import run
 from isp_gym.benchmark.run_context import Run, Stalled, Stopped
 from isp_gym.errors import UserError
+from isp_gym.interrupts import Interrupted, interrupts
 
 GRACE = 10.0
 """Seconds that a run has to save itself when it is asked to stop."""
@@ -31,10 +32,6 @@ _POLL = 0.1
 _STALL = getattr(signal, "SIGUSR1", signal.SIGINT)
 _STUCK_CODE = 70
 _STUCK = 30.0  # seconds after which a training that does not heed Stalled is ended with its process
-
-
-class Interrupted(BaseException):
-    """The user has asked for an end, by Ctrl-C or a signal; nobody's ``except Exception`` catches it."""
 
 
 @dataclass
@@ -153,25 +150,6 @@ def _end(workers: list[Worker]) -> None:
             time.sleep(_POLL)
     for worker in workers:
         worker.kill()
-
-
-@contextlib.contextmanager
-def interrupts() -> Iterator[None]:
-    """Raise :class:`Interrupted` for Ctrl-C, SIGTERM and SIGHUP in the main thread."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number: int, frame: Any) -> None:
-        raise Interrupted
-
-    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {getattr(signal, name): signal.signal(getattr(signal, name), interrupt) for name in names}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

@@ -1,0 +1,53 @@
+"""``isp-gym evaluate``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isp_gym.cli.options import AllowCode, JsonLine
+from isp_gym.cli.output import console_of
+
+
+def evaluate(
+    policy: Annotated[
+        str, typer.Option(help="A run's folder, the name of an agent (input, camera, random, ...), or posisp:FILE.pth.")
+    ],
+    task: Annotated[str | None, typer.Option(help="Downstream task; that of the run, or enhancement.")] = None,
+    data: Annotated[str | None, typer.Option(help="Data source; that of the run, or what suits the task.")] = None,
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    config: Annotated[Path | None, typer.Option(help="Take all settings from this YAML file of a comparison.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Changes, e.g. scenes.test=100 image_size=128.")
+    ] = None,
+    budget: Annotated[int, typer.Option(min=0, help="Task evaluations to train an agent given by name with.")] = 1000,
+    problem: Annotated[str | None, typer.Option(help="Which of the config's problems, if it has several.")] = None,
+    pictures: Annotated[int, typer.Option(min=0, help="Scenes whose pipeline is printed.")] = 3,
+    allow_code: AllowCode = False,
+    as_json: JsonLine = False,
+) -> None:
+    """Measure one policy on the scenes of a split, and say in physical units what it does."""
+    from isp_gym import plugins
+    from isp_gym.benchmark.evaluate_policy import evaluate_policy, problem_for
+    from isp_gym.benchmark.results import SCHEMA
+    from isp_gym.benchmark.table import rich_table, summarise
+    from isp_gym.config import names_in, read_yaml, words_in
+    from isp_gym.data import data_card
+
+    written = [policy, task or "", data or "", *(overrides or ())]
+    mine = [] if config is None else words_in(read_yaml(config))
+    with plugins.untrusted(names_in([*written, *mine]), allow=allow_code):
+        chosen = problem_for(policy, config, overrides or (), task, data, problem)
+        row = evaluate_policy(policy, chosen, split, budget, overrides or ())
+        cards = {row["problem"]: data_card([chosen.setting(split).load_scenes()])} if as_json else {}
+    console = console_of(stderr=as_json)
+    console.print(rich_table(summarise([row]), f"{row['task']} on {row['data']}, {len(row['scenes'])} {split} scenes"))
+    for scene in row["scenes"][:pictures]:
+        if "description" in scene:
+            line = f"{scene['scene']}: {' > '.join(scene['description']) or 'no module'}"
+            console.print(line, highlight=False, markup=False)
+    if as_json:
+        print(json.dumps({"schema": SCHEMA, "rows": [row], "data": cards}))
