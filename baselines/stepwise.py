@@ -20,8 +20,7 @@ from isp_gym.adapters import to_sb3_vecenv
 from isp_gym.benchmark import Agent, Training
 from isp_gym.config import refuse_contradictions
 from isp_gym.envs.config import EnvConfig
-from isp_gym.envs.core import image_space
-from isp_gym.envs.pipeline import PipelineState
+from isp_gym.envs.family import image_space
 from isp_gym.envs.stepwise import run_policy
 from isp_gym.errors import UserError, unknown
 from isp_gym.pipelines import Pipelines, Rules
@@ -108,16 +107,15 @@ class StepwisePPO(Agent):
             raise UserError(f"stepwise-ppo was trained on images of {side}x{side}, and its network takes no others")
         return run_policy(self._act, images, self.rules)
 
-    def _act(self, state: PipelineState) -> tuple[Tensor, Tensor]:
+    def _act(self, observation: dict[str, Tensor], allowed: Tensor) -> tuple[Tensor, Tensor]:
         """The mean action as the ``box`` variant of the environment decodes it: (n,) tokens and (n, P) parameters."""
         device, bank = next(self.networks.parameters()).device, self.rules.bank
-        observation = {key: value.to(device) for key, value in state.observe().items()}
+        observation = {key: value.to(device) for key, value in observation.items()}
         space, floats = _spaces(self.rules, self.image_size)[0], self.options["policy_kwargs"]["normalize_images"]
         features = self.networks["features"](preprocess_obs(observation, space, floats))
         mean = self.networks["action"](self.networks["actor"](features)).clamp(-1, 1)
         preferences, params = mean.split([bank.num_modules + 1, bank.num_params], dim=1)
-        allowed = state.token_mask().to(device)
-        return preferences.masked_fill(~allowed, -torch.inf).argmax(1), (params + 1) / 2
+        return preferences.masked_fill(~allowed.to(device), -torch.inf).argmax(1), (params + 1) / 2
 
     def state(self) -> dict[str, Any]:
         """The actor, and all that is needed to build it again."""

@@ -84,7 +84,7 @@ def vector_row(env_id: str, bank: str, modules: list[str] | None, size: int, n: 
 
 
 def measure_ids(seconds: float) -> list[Row]:
-    """Environment steps a second of every id at its defaults with 16 lanes, for the table of environments."""
+    """Environment steps a second of every id at its defaults, 16 sub-environments, for the table of environments."""
     rows = []
     for registered in REGISTRY:
         env = gym.make_vec(registered.env_id, 16, vectorization_mode="vector_entry_point")
@@ -129,7 +129,7 @@ def measure_pixel(batch: int, size: int, seconds: float) -> Row:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="64x64 with 64 lanes only")
+    parser.add_argument("--quick", action="store_true", help="64x64 with 64 sub-environments only")
     parser.add_argument("--threads", type=int, default=1, help="torch threads")
     parser.add_argument("--out", type=Path, help="file for the results; default perf/results/envs.json")
     arguments = parser.parse_args()
@@ -145,7 +145,7 @@ def main() -> None:
     for row in result["vector"]:
         if (row["size"], row["n"]) == (64, 64):
             worst[row["id"]] = min(worst[row["id"]], row["speedup"])
-    result["speedup_64_lanes_64x64"] = worst
+    result["speedup_64_envs_64x64"] = worst
     out = arguments.out or ROOT / "perf" / "results" / f"envs{'-quick' if arguments.quick else ''}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(result, indent=1) + "\n")

@@ -139,10 +139,10 @@ def test_admit_is_what_a_walk_through_the_environment_leaves(kind, row, seed):
             observation, _, ended, _, info = env.step({"module": token, "params": own.numpy()})
             refused += info["refused"]
     pipelines = env.transition.rules.admit(torch.tensor([row]), params[None])
-    state = env._lanes.core.state
-    assert torch.equal(state.sequences, pipelines.tokens)
+    family = env._family
+    assert torch.equal(family.tokens, pipelines.tokens)
     length = int(pipelines.lengths[0])
-    assert torch.equal(state.params[0, :length], pipelines.params[0, :length])
+    assert torch.equal(family.params[0, :length], pipelines.params[0, :length])
     assert (info["length"], refused) == (length, int(pipelines.refused[0]))
     scene = env.transition.scenes.batch([info["scene"]])
     np.testing.assert_allclose(observation["image"], pipelines(scene.images)[0].clamp(0, 1), rtol=1e-6, atol=1e-7)

@@ -16,12 +16,12 @@ from isp_gym.errors import UserError
 
 
 def to_sb3_vecenv(env: Any) -> VecEnv:
-    """Let Stable-Baselines3 train on a batched ISP environment, all lanes in one batch.
+    """Let Stable-Baselines3 train on a batched ISP environment, all sub-environments in one batch.
 
     Args:
         env: A vector environment from ``gymnasium.make_vec("ISP/StepwiseBox-v0", num_envs=n)`` or any other ``ISP`` id.
-            Stable-Baselines3 takes no dict actions: for one that has them the
-            actions of this ``VecEnv`` are those of the family's ``box`` view.
+            Stable-Baselines3 takes no dict actions: for one that has them the actions of this ``VecEnv`` are those of
+            the family's ``box`` variant.
 
     Returns:
         A ``VecEnv`` over ``env``. Images are floats in [0, 1] already: for a CNN policy use
@@ -29,6 +29,16 @@ def to_sb3_vecenv(env: Any) -> VecEnv:
 
     Raises:
         UserError: ``env`` is no ISP vector environment, is wrapped, or hands out tensors.
+
+    Example:
+        >>> import gymnasium as gym
+        >>> import isp_gym
+        >>> from stable_baselines3 import PPO
+        >>> options = {"vectorization_mode": "vector_entry_point", "image_size": 16, "num_scenes": 4}
+        >>> env = to_sb3_vecenv(gym.make_vec("ISP/StepwiseBox-v0", num_envs=4, **options))
+        >>> model = PPO("MultiInputPolicy", env, n_steps=8, batch_size=16, device="cpu").learn(32)
+        >>> model.num_timesteps
+        32
     """
     vector = getattr(env, "unwrapped", env)
     if not isinstance(vector, ISPVectorEnv):
@@ -49,14 +59,14 @@ class _SB3VecEnv(VecEnv):
         self.render_mode = env.render_mode
         self._actions: NDArray = np.empty(0)
         native = isinstance(env.single_action_space, gym.spaces.Dict)
-        self._view = env.make_view("box") if native else None
-        space = env.single_action_space if self._view is None else self._view.space
+        self._variant = env.make_variant("box") if native else None
+        space = env.single_action_space if self._variant is None else self._variant.space
         super().__init__(env.num_envs, env.single_observation_space, space)
 
     def reset(self) -> Any:
         seeds: Any = None if all(seed is None for seed in self._seeds) else self._seeds
         observations, info = self.env.reset(seed=seeds, options=_together(self._options))
-        self.reset_infos = [self._lane_info(info, lane) for lane in range(self.num_envs)]
+        self.reset_infos = [self._info_of(info, i) for i in range(self.num_envs)]
         self._reset_seeds()
         self._reset_options()
         return observations
@@ -66,23 +76,23 @@ class _SB3VecEnv(VecEnv):
 
     def step_wait(self) -> Any:
         actions: Any = self._actions
-        if self._view is not None:
-            actions = self._view.decode(actions, torch.from_numpy(self.env.action_masks()))
+        if self._variant is not None:
+            actions = self._variant.decode(actions, torch.from_numpy(self.env.action_masks()))
         observations, rewards, terminated, truncated, info = self.env.step(actions)
-        infos = [self._step_info(info, lane) for lane in range(self.num_envs)]
+        infos = [self._step_info(info, i) for i in range(self.num_envs)]
         return observations, rewards.astype(np.float32), terminated | truncated, infos
 
-    def _step_info(self, info: dict[str, Any], lane: int) -> dict[str, Any]:
-        """SB3's info of one lane: that of the step just taken, with ``terminal_observation`` if it ended an episode."""
-        ended = "_final_info" in info and info["_final_info"][lane]
-        out = self._lane_info(info["final_info"] if ended else info, lane)
+    def _step_info(self, info: dict[str, Any], i: int) -> dict[str, Any]:
+        """SB3's info of sub-environment i: that of the step taken, ``terminal_observation`` with it if it ended."""
+        ended = "_final_info" in info and info["_final_info"][i]
+        out = self._info_of(info["final_info"] if ended else info, i)
         out["TimeLimit.truncated"] = False
         if ended:
-            out["terminal_observation"] = info["final_obs"][lane]
+            out["terminal_observation"] = info["final_obs"][i]
         return out
 
-    def _lane_info(self, info: dict[str, Any], lane: int) -> dict[str, Any]:
-        return {key: value[lane] for key, value in info.items() if f"_{key}" in info and info[f"_{key}"][lane]}
+    def _info_of(self, info: dict[str, Any], i: int) -> dict[str, Any]:
+        return {key: value[i] for key, value in info.items() if f"_{key}" in info and info[f"_{key}"][i]}
 
     def close(self) -> None:
         self.env.close()
@@ -94,11 +104,11 @@ class _SB3VecEnv(VecEnv):
         setattr(self.env, attr_name, value)
 
     def env_method(self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any) -> list[Any]:
-        lanes = list(self._get_indices(indices))
+        chosen = list(self._get_indices(indices))
         if method_name == "action_masks":
             masks = self.env.action_masks()
-            return [masks[lane] for lane in lanes]
-        return [getattr(self.env, method_name)(*args, **kwargs) for _ in lanes]
+            return [masks[i] for i in chosen]
+        return [getattr(self.env, method_name)(*args, **kwargs) for _ in chosen]
 
     def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
         return [False for _ in self._get_indices(indices)]

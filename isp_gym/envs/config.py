@@ -28,7 +28,7 @@ class EnvConfig:
     Attributes:
         data: Data source, e.g. ``"photos"`` or ``"folder:PATH"``; empty for what suits the task.
         split: ``"train"``, ``"validation"`` or ``"test"``.
-        num_scenes: How many scenes of the split there are to draw from.
+        num_scenes: How many scenes of the split there are to sample from.
         image_size: Side of the square images, pixels.
         scene_seed: Seed of the scenes themselves (crops, noise, darkness); not of their order.
         bank: Name of the module bank.
@@ -40,8 +40,8 @@ class EnvConfig:
         order: ``"free"``: modules in any order; ``"typed"``: each must find its input domain (scene-linear or
             display-referred, see :meth:`isp_gym.modules.Bank.typed_mask`), or it is dropped like a module used twice.
         repeats: Whether a module may be used more than once. A step takes its own parameters where it has any
-            (Stepwise, and pipelines with a row a step); the Sequence family has one row of them for all steps.
-        objective: Rewards to be paid for in place of the task's loss, with their weights, e.g. ``{"entropy": 1.0}``
+            (Stepwise, and pipelines with one row per step); the Sequence family has one row of them for all steps.
+        objective: Reward terms in place of the task's loss, with their weights, e.g. ``{"entropy": 1.0}``
             (see :func:`isp_gym.rewards.table`); evaluation keeps the task's metrics.
         reward: Fields of :class:`isp_gym.rewards.TerminalReward` to change, e.g. ``{"low": 0.02}``.
         device: Torch device on which everything is computed.
@@ -70,7 +70,7 @@ class EnvConfig:
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> EnvConfig:
-        """A checked setting of these keyword arguments.
+        """Make and check a configuration of keyword arguments.
 
         Raises:
             UserError: There is no such option, or :meth:`check` finds a fault.
@@ -78,9 +78,9 @@ class EnvConfig:
         for key in options:
             if key not in cls.__dataclass_fields__:
                 raise unknown("environment option", key, cls.__dataclass_fields__)
-        setting = cls(**options)
-        setting.check()
-        return setting
+        config = cls(**options)
+        config.check()
+        return config
 
     def check(self) -> None:
         """Name the first thing that is wrong, without loading any image.
@@ -109,27 +109,27 @@ class EnvConfig:
 
     @cached_property
     def rules(self) -> Rules:
-        """What a pipeline may be: bank, longest length, order, repeats."""
+        """Return what a pipeline may be: bank, longest length, order, repeats."""
         bank = self.make_bank()
         length = bank.num_modules if self.max_length is None else self.max_length
         return Rules(bank, length, self.order == "typed", self.repeats)
 
     @property
     def length(self) -> int:
-        """The longest pipeline, in modules."""
+        """Return the longest pipeline, in modules."""
         return self.rules.max_length
 
     def make_bank(self) -> Bank:
-        """The module bank."""
+        """Make the module bank."""
         return get_bank(self.bank, None if self.modules is None else tuple(self.modules))
 
     def make_task(self) -> MeteredTask:
-        """The downstream task, with the objective as its loss if there is one; whoever scores with it is counted."""
+        """Make the downstream task, with the objective as its loss if there is one; what it scores is counted."""
         task = get_task(self.task, self.task_options, self.device).unmetered
         return MeteredTask(task if self.objective is None else Objective(task, self.objective), Budget())
 
     def make_reward(self) -> TerminalReward:
-        """The terminal reward."""
+        """Make the terminal reward."""
         changes = dict(self.reward or {})
         for key in changes:
             if key not in TerminalReward.__dataclass_fields__:
@@ -137,12 +137,12 @@ class EnvConfig:
         return TerminalReward(**changes)
 
     def load_scenes(self) -> SceneSet:
-        """The scenes of the split, on the device."""
+        """Load the scenes of the split, on the device."""
         scenes = load_scenes(self.data, self.split, self.num_scenes, self.image_size, self.scene_seed, self.on_error)
         return scenes.to(self.device)
 
     def make_transition(self, budget: Budget | None = None) -> Transition:
-        """The transition over the scenes of the split."""
+        """Make the transition over the scenes of the split."""
         return Transition(self.load_scenes(), self.rules, self.make_task(), self.make_reward(), budget)
 
 

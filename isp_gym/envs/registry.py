@@ -35,8 +35,8 @@ _FAMILIES = {
 
 REGISTRY = tuple(
     Registered(f"ISP/{name}{suffix}-v0", family, actions)
-    for name, (family, views) in _FAMILIES.items()
-    for suffix, actions in views.items()
+    for name, (family, variants) in _FAMILIES.items()
+    for suffix, actions in variants.items()
 )
 
 
@@ -60,7 +60,7 @@ _REWARDS = {
 
 
 def environment_table() -> list[dict[str, Any]]:
-    """A JSON-able row an id: ``id``, ``observation``, ``action``, ``reward``, at the default settings.
+    """Return one JSON-able row per id: ``id``, ``observation``, ``action``, ``reward``, at the default settings.
 
     K = 10 modules, P = 27 parameters, images of 64x64 pixels.
     """
@@ -68,7 +68,7 @@ def environment_table() -> list[dict[str, Any]]:
 
 
 def environment_markdown(steps_per_second: Mapping[str, float]) -> str:
-    """The table of environments in Markdown.
+    """Return the table of environments in Markdown.
 
     Args:
         steps_per_second: Measured speed by id.

@@ -20,14 +20,14 @@ _TITLES = ("input (linear)", "now", "target")
 
 
 def draw(images: Sequence[Tensor], heading: str, lines: Sequence[str]) -> Frame:
-    """Input, current image and, where there is one, target side by side over what has been done so far.
+    """Draw input, current image and, where there is one, target side by side over what has been done so far.
 
     The size depends on that of the images alone, so that the frames of an episode make a film.
 
     Args:
         images: Input, current image and perhaps target, each (3, H, W), shown clipped to [0, 1].
         heading: First line of text.
-        lines: What has been done, a line a step; if there are too many, the last ones are shown.
+        lines: What has been done, one line per step; if there are too many, the last ones are shown.
 
     Returns:
         uint8 HWC; the images are enlarged by a whole factor to at least 224 rows.

@@ -11,9 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from isp_gym.budget import Budget
-from isp_gym.envs.core import Core
 from isp_gym.envs.episodes import seeds_of
-from isp_gym.envs.lanes import Lanes, one_lane, to_output
+from isp_gym.envs.family import Family, row_of
 from isp_gym.envs.render import Frame, Window
 from isp_gym.envs.transition import Transition
 
@@ -23,17 +22,27 @@ class ISPEnv(gym.Env):
 
     Args:
         render_mode: ``"rgb_array"``, ``"human"`` or ``None``.
-        actions: Action view, by default the family's native one (see :mod:`isp_gym.envs.views`).
-        bins: Values of a binned parameter, for the views that bin.
+        actions: Action-space variant, by default the family's native one (see :mod:`isp_gym.envs.actions`).
+        bins: Values of a binned parameter, for the variants that bin.
         output: ``"numpy"``, or ``"torch"`` for observations as tensors on the device.
         **options: Fields of :class:`isp_gym.envs.config.EnvConfig` and the family's own options.
 
     Raises:
         UserError: An option is unknown or wrong.
+
+    Example:
+        >>> import gymnasium as gym
+        >>> import isp_gym
+        >>> env = gym.make("ISP/StepwiseDiscrete-v0", image_size=32, num_scenes=4, bins=3)
+        >>> env.action_space
+        Discrete(82)
+        >>> observation, info = env.reset(seed=0, options={"scene": 2})
+        >>> info["scene"], info["action_mask"].shape
+        (2, (82,))
     """
 
     metadata: dict[str, Any] = {"render_modes": ["human", "rgb_array"], "render_fps": 4}  # noqa: RUF012 (Gymnasium's form)
-    core_class: ClassVar[type[Core]]
+    family_class: ClassVar[type[Family]]
 
     def __init__(
         self,
@@ -46,24 +55,24 @@ class ISPEnv(gym.Env):
     ) -> None:
         self.render_mode = render_mode
         self.output = output
-        self._lanes = Lanes(self.core_class, 1, actions, bins, output, options)
-        self.observation_space = self._lanes.core.single_observation_space
-        self.action_space = self._lanes.view.space
+        self._family = self.family_class.make(1, actions, bins, output, options)
+        self.observation_space = self._family.single_observation_space
+        self.action_space = self._family.variant.space
         self._window = Window() if render_mode == "human" else None
         self._running = False
 
     @property
     def transition(self) -> Transition:
-        """Bank, task, reward and scenes."""
-        return self._lanes.transition
+        """Return bank, task, reward and scenes."""
+        return self._family.transition
 
     def share_budget(self, budget: Budget) -> None:
         """Count this environment's task evaluations and steps in ``budget``."""
         self.transition.budget = budget
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Which choices are open, (M,) bool, as sb3-contrib's MaskablePPO asks for it."""
-        return self._lanes.action_masks()[0].cpu().numpy()
+        """Return which choices are open, (M,) bool, as sb3-contrib's MaskablePPO asks for it."""
+        return self._family.action_masks()[0].cpu().numpy()
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin the next episode.
@@ -75,14 +84,14 @@ class ISPEnv(gym.Env):
         Raises:
             gymnasium.error.Error: The seed is negative.
             UserError: There is no scene of that id, or an option is unknown.
-            ValueError: The seed is no whole number, or there is no scene of that number.
+            ValueError: The seed is no integer, or there is no scene of that number.
         """
         seeds = None if seed is None else seeds_of(seed, 1)
         super().reset(seed=None if seeds is None else seeds[0])
-        self._lanes.restart(seeds, options, self.np_random)
+        self._family.reset(seeds, options, self.np_random)
         self._running = True
         self._show()
-        return self._observe(), _first(self._lanes.start_info())
+        return self._observe(), _first(self._family.info())
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Take one action.
@@ -94,20 +103,20 @@ class ISPEnv(gym.Env):
         """
         if not self._running:
             raise gym.error.ResetNeeded("call reset() before step(): the episode has not begun or is over")
-        step = self._lanes.advance(_batch_of_one(action))
+        step = self._family.step(_batch_of_one(action))
         terminated = bool(step.terminated[0])
         self._running = not terminated
         self._show()
-        info = _first({**self._lanes.start_info(), **step.info})
+        info = _first({**self._family.info(), **step.info})
         return self._observe(), float(step.rewards[0]), terminated, False, info
 
     def render(self) -> Frame | None:
-        """Input, image and target, the pipeline and what it earned: uint8 HWC, or ``None`` in the human mode.
+        """Draw input, image and target, the pipeline and its reward: uint8 HWC, or ``None`` in the human mode.
 
         Raises:
             gymnasium.error.ResetNeeded: No episode has begun.
         """
-        return self._lanes.frame(0) if self.render_mode == "rgb_array" else None
+        return self._family.frame(0) if self.render_mode == "rgb_array" else None
 
     def close(self) -> None:
         """Close the window, if there is one."""
@@ -116,10 +125,10 @@ class ISPEnv(gym.Env):
 
     def _show(self) -> None:
         if self._window is not None:
-            self._window.show(self._lanes.frame(0))
+            self._window.show(self._family.frame(0))
 
     def _observe(self) -> Any:
-        return one_lane(to_output(self._lanes.core.observe(), self.output), 0)
+        return row_of(self._family.out(self._family.observe()), 0)
 
 
 def _first(info: dict[str, torch.Tensor]) -> dict[str, Any]:

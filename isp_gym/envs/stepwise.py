@@ -10,25 +10,16 @@ import torch
 from torch import Tensor
 
 from isp_gym.data import SceneBatch
-from isp_gym.envs.checks import check_box, check_integers
+from isp_gym.envs.actions import ActionVariant, Native, check_box, check_integers
 from isp_gym.envs.config import EnvConfig
-from isp_gym.envs.core import Core, Step, image_space
-from isp_gym.envs.ledger import Ledger
-from isp_gym.envs.pipeline import PipelineState
+from isp_gym.envs.family import Family, Step, image_space
+from isp_gym.envs.reward_accumulator import RewardAccumulator
 from isp_gym.envs.single import ISPEnv
-from isp_gym.envs.transition import Transition
+from isp_gym.envs.stepwise_actions import StepwiseBox, StepwiseDict, StepwiseDiscrete, StepwiseMultiDiscrete
 from isp_gym.envs.vector import ISPVectorEnv
-from isp_gym.envs.views import (
-    ActionVariant,
-    Native,
-    StepwiseBox,
-    StepwiseDict,
-    StepwiseDiscrete,
-    StepwiseMultiDiscrete,
-)
 from isp_gym.pipelines import Pipelines, Rules
 
-Policy = Callable[[PipelineState], tuple[Tensor, Tensor]]
+Policy = Callable[[dict[str, Tensor], Tensor], tuple[Tensor, Tensor]]
 
 
 @torch.no_grad()
@@ -36,8 +27,8 @@ def run_policy(policy: Policy, images: Tensor, rules: Rules) -> Pipelines:
     """Let a stepwise policy build a pipeline for each image, without any reward.
 
     Args:
-        policy: Maps a state, whose :meth:`PipelineState.observe` is the observation of :class:`StepwiseEnv` as batched
-            tensors, to tokens (n,) and parameters (n, P).
+        policy: Maps the observation of :class:`StepwiseEnv` as batched tensors, and the mask of the tokens that may be
+            chosen, (n, K + 1) bool, to tokens (n,) and parameters (n, P).
         images: Linear RGB inputs, (n, 3, H, W).
         rules: What a pipeline may be; as in the environment, a step that they do not allow changes nothing.
 
@@ -48,120 +39,181 @@ def run_policy(policy: Policy, images: Tensor, rules: Rules) -> Pipelines:
     Raises:
         ValueError: The policy's tokens or parameters are none.
     """
-    n, bank, state = len(images), rules.bank, PipelineState.start(images, rules)
-    alive = torch.ones(n, dtype=torch.bool, device=images.device)
-    refused = torch.zeros(n, dtype=torch.int64, device=images.device)
-    for _ in range(rules.max_length):
-        chosen, values = policy(state)
-        asked = check_integers("module", chosen, (n,), bank.num_modules + 1, images.device)
-        params = check_box("params", values, (n, bank.num_params), 0.0, images.device)
+    n, bank, device = len(images), rules.bank, images.device
+    tokens = torch.full((n, rules.max_length), bank.end_token, device=device)
+    params = bank.neutral.to(images).repeat(n, rules.max_length, 1)
+    used = torch.zeros(n, bank.num_modules, dtype=torch.bool, device=device)
+    alive = torch.ones(n, dtype=torch.bool, device=device)
+    for step in range(rules.max_length):
+        allowed = rules.allowed(used)
+        chosen, values = policy(_observation(images, used, torch.full((n,), step, device=device)), allowed)
+        asked = check_integers("module", chosen, (n,), bank.num_modules + 1, device)
+        params[:, step] = check_box("params", values, (n, bank.num_params), 0.0, device)
         alive = alive & (asked != bank.end_token)
         if not alive.any():
             break
-        tokens = state.admit(asked).where(alive, bank.end_token)
-        refused += alive & (tokens == bank.end_token)
-        state.record(tokens, params, bank.step(state.images, tokens, params))
-    return Pipelines(rules, state.sequences, state.params, refused)
+        tokens[:, step] = asked.where(alive, bank.end_token)
+        applied = _admitted(tokens[:, step], allowed)
+        images = bank.step(images, applied, params[:, step])
+        used = used | _modules(applied, used)
+    return rules.admit(tokens, params)
 
 
-class StepwiseCore(Core):
-    """State of the stepwise family: pipelines under construction, and what they have been paid."""
+def _observation(images: Tensor, used: Tensor, taken: Tensor) -> dict[str, Tensor]:
+    """The observation as fresh tensors."""
+    return {"image": images.clamp(0, 1), "used": used.to(torch.int8), "step": taken.clone()}
+
+
+def _admitted(tokens: Tensor, allowed: Tensor) -> Tensor:
+    """The tokens (n,) with those that are not allowed replaced by the end token, the last, which changes no image."""
+    return tokens.where(allowed.gather(1, tokens[:, None])[:, 0], allowed.shape[1] - 1)
+
+
+def _modules(tokens: Tensor, used: Tensor) -> Tensor:
+    """Which module each token is, (n, K) bool like ``used``; none for the end token."""
+    return tokens[:, None] == torch.arange(used.shape[1], device=tokens.device)
+
+
+class StepwiseFamily(Family):
+    """State of the stepwise family: pipelines under construction, what they made of the images, and the rewards so far.
+
+    Attributes:
+        used: Modules used so far, (n, K) bool; with ``repeats`` they may be used again.
+        taken: Actions taken so far, (n,) int64.
+        tokens: Modules in order of use, (n, L) int64, padded with the end token.
+        params: Normalised parameters of each step, (n, L, P) float32; neutral where there is none yet.
+    """
 
     own_options = ("dense",)
-    views: ClassVar[dict[str, type[ActionVariant]]] = {
+    variants: ClassVar[dict[str, type[ActionVariant]]] = {
         "dict": StepwiseDict,
         "box": StepwiseBox,
         "multidiscrete": StepwiseMultiDiscrete,
         "discrete": StepwiseDiscrete,
     }
 
-    def __init__(self, transition: Transition, num_lanes: int, setting: EnvConfig, dense: bool = True) -> None:
-        super().__init__(transition, num_lanes, setting)
-        bank, image = transition.bank, image_space(setting.image_size)
+    def __init__(
+        self, num_envs: int, config: EnvConfig, actions: str | None, bins: int, output: str, dense: bool = True
+    ) -> None:
+        super().__init__(num_envs, config, actions, bins, output)
+        bank, device = self.transition.bank, config.device
         self.single_observation_space = gym.spaces.Dict(
             {
-                "image": image,
+                "image": image_space(config.image_size),
                 "used": gym.spaces.MultiBinary(bank.num_modules),
-                "step": gym.spaces.Discrete(setting.length + 1),
+                "step": gym.spaces.Discrete(config.length + 1),
             }
         )
-        blank = torch.zeros(num_lanes, *image.shape, device=setting.device)
-        self.state = PipelineState.start(blank, transition.rules)
-        self.ledger = Ledger(transition, num_lanes, dense, setting.device)
+        self.used = torch.zeros(num_envs, bank.num_modules, dtype=torch.bool, device=device)
+        self.taken = torch.zeros(num_envs, dtype=torch.int64, device=device)
+        self.tokens = torch.full((num_envs, config.length), bank.end_token, device=device)
+        self.params = bank.neutral.to(device).repeat(num_envs, config.length, 1)
+        self.accumulator = RewardAccumulator(self.transition, num_envs, dense, device)
 
-    def _restart(self, lanes: Tensor, scenes: SceneBatch) -> None:
-        self.state.restart(lanes, scenes.images)
-        self.ledger.begin(lanes, scenes)
+    @property
+    def lengths(self) -> Tensor:
+        """Modules so far, (n,) int64."""
+        return (self.tokens != self.transition.bank.end_token).sum(1)
 
-    @torch.no_grad()
-    def advance(self, actions: Native) -> Step:
-        """Apply one module in each lane, or stop."""
+    def _restart(self, where: Tensor, scenes: SceneBatch) -> None:
+        bank = self.transition.bank
+        self.used[where] = False
+        self.taken[where] = 0
+        self.tokens[where] = bank.end_token
+        self.params[where] = bank.neutral.to(self.params)
+        self.accumulator.restart(where, scenes)
+
+    def _advance(self, actions: Native) -> Step:
+        """Apply one module in each sub-environment, or stop."""
         end, asked, params = self.transition.bank.end_token, actions["module"], actions["params"]
-        tokens = self.state.admit(asked)
-        changed, terminated = tokens != end, (asked == end) | (self.state.step + 1 >= self.setting.length)
-        self.ledger.require(changed, terminated)
-        images = self.transition.step(self.state.images, tokens, params)
-        payment = self.ledger.settle(images, self.scenes, changed, terminated)
-        self.state.record(tokens, params, images)
-        info = {
-            "loss": payment.loss,
-            "penalty": payment.penalty,
-            "length": self.state.lengths,
-            "refused": tokens != asked,
-        }
-        return Step(payment.rewards, terminated, info)
+        tokens = _admitted(asked, self.token_mask())
+        changed, terminated = tokens != end, (asked == end) | (self.taken + 1 >= self.config.length)
+        self.accumulator.require(changed, terminated)
+        images = self.transition.step(self.images, tokens, params)
+        step = self.accumulator.add(images, self.scenes, changed, terminated)
+        self._record(tokens, params, images)
+        info = {"loss": step.loss, "penalty": step.penalty, "length": self.lengths, "refused": tokens != asked}
+        return Step(step.rewards, terminated, info)
 
-    def observe(self, lanes: Tensor | slice = slice(None)) -> dict[str, Tensor]:
-        """Image clipped to [0, 1], used modules, step."""
-        return self.state.observe(lanes)
+    def _record(self, tokens: Tensor, params: Tensor, images: Tensor) -> None:
+        """Note that admitted ``tokens`` (n,) with ``params`` (n, P) made ``images``."""
+        chosen = _modules(tokens, self.used)
+        # Where the end token was taken, the place after the last module is written to as it is.
+        places = torch.arange(self.tokens.shape[1], device=tokens.device)
+        here = (self.lengths[:, None] == places) & chosen.any(1, keepdim=True)
+        self.tokens = torch.where(here, tokens[:, None], self.tokens)
+        self.params = torch.where(here[:, :, None], params[:, None], self.params)
+        self.images, self.used, self.taken = images, self.used | chosen, self.taken + 1
 
-    def images(self) -> Tensor:
-        """The images so far."""
-        return self.state.images
+    def observe(self, where: Tensor | slice = slice(None)) -> dict[str, Tensor]:
+        """Return image clamped to [0, 1], used modules, step."""
+        return _observation(self.images[where], self.used[where], self.taken[where])
 
     def token_mask(self) -> Tensor:
-        """The modules that the rules allow next, and the stop."""
-        return self.state.token_mask()
+        """Return the modules that the rules allow next, and the stop."""
+        return self.transition.rules.allowed(self.used)
 
-    def describe(self, lane: int) -> list[str]:
-        """The pipeline so far, a module a line."""
-        return self.transition.bank.describe(self.state.sequences[lane], self.state.params[lane])
+    def describe(self, i: int) -> list[str]:
+        """Say what the pipeline does so far, one line per module."""
+        return self.transition.bank.describe(self.tokens[i], self.params[i])
 
 
 class StepwiseEnv(ISPEnv):
-    """A Markov decision process: one module with its parameters a step, until the stop action.
+    """A Markov decision process: one module with its parameters per step, until the stop action.
+
+    K modules with P parameters, L = ``max_length``, images of H x W pixels.
 
     Observation:
-        ``{"image": Box(0, 1, (3, H, W)), "used": MultiBinary(K), "step": Discrete(max_length + 1)}``: the image so far,
-        clamped to [0, 1], the modules used so far, and the number of actions taken.
+        - ``image``: ``Box(0, 1, (3, H, W), float32)``: the image so far, clamped to [0, 1];
+        - ``used``: ``MultiBinary(K)``, (K,) int8: the modules used so far;
+        - ``step``: ``Discrete(L + 1)``, int64: the number of actions taken.
     Action:
-        ``{"module": Discrete(K + 1), "params": Box(0, 1, (P,))}``: a module token, or K to stop, and the normalised
-        parameters (only those of the chosen module are used, in this step only). A module that was used before (unless
-        ``repeats=True``), or with ``order="typed"`` does not find its input domain, changes nothing, costs its step,
-        and sets ``info["refused"]``; ``info["action_mask"]`` (``module_mask`` in the box view) says what is left. Other
-        views: ``actions="box"``, ``"multidiscrete"``, ``"discrete"``.
+        A dict; other variants: ``actions="box"``, ``"multidiscrete"``, ``"discrete"``.
+
+        - ``module``: ``Discrete(K + 1)``, int64: a module token, or K to stop. A module that was used before (unless
+          ``repeats=True``), or with ``order="typed"`` does not find its input domain, changes nothing, costs its step,
+          and sets ``info["refused"]``; ``info["action_mask"]`` says what is left;
+        - ``params``: ``Box(0, 1, (P,), float32)``: the normalised parameters; those of the chosen module are used, in
+          this step only.
     Reward:
-        ``dense=True``: how much ``L + P`` fell in this step; ``dense=False``: the same, paid at the end. Either way
-        the return without discount is ``L(in) - L(out) - P(out)``, exactly what :class:`SequenceEnv` pays for it.
+        float. ``dense=True``: how much ``L + P`` fell in this step; ``dense=False``: the same, at the end. Either way
+        the return without discount is ``L(in) - L(out) - P(out)``, exactly that of :class:`SequenceEnv`.
     Termination:
-        After the stop action or ``max_length`` actions. Never truncated.
+        After the stop action or L actions. Never truncated.
     Info:
-        ``scene``, ``initial_loss``, ``action_mask``; on step also ``loss``, ``penalty``, ``length``, ``refused``. With
-        ``dense=False``, ``loss`` is that of the input until the end.
+        ``scene`` (index), ``initial_loss``, ``action_mask``, (M,) int8 (``module_mask`` in the box variant); on step
+        also ``loss``, ``penalty``, ``length`` (in modules) and ``refused`` (bool). With ``dense=False``, ``loss`` is
+        that of the input until the end.
     State:
-        The scene with its target or annotations; the image so far, (3, H, W) float32, *unclamped*; the modules in order
-        of use with the parameters of each step; and the number of actions taken. In this state the process is Markov.
-        It is observed in part: the image is seen clamped to [0, 1], so that highlights which a later module could bring
-        back look alike, and neither the order and parameters of the modules nor the target is seen.
+        - the image so far, (3, H, W) float32, *unclamped*: the observation clamps it, so that highlights which a later
+          module could bring back look alike;
+        - the modules in order of use, (L,) int64, and the parameters of each step, (L, P) float32: which modules is
+          observed (``used``), their order and parameters are not;
+        - the number of actions taken, int64, observed as ``step``;
+        - ``L + P`` at the last reward, float32, not observed;
+        - the scene with its target, (3, H, W) float32, or annotations, not observed.
+
+        In this state the process is Markov; what is observed of it is a part.
 
     Keyword arguments are ``dense``, those of :class:`isp_gym.envs.single.ISPEnv` and the fields of
     :class:`isp_gym.envs.config.EnvConfig`.
+
+    Example:
+        >>> import gymnasium as gym
+        >>> import isp_gym
+        >>> env = gym.make("ISP/Stepwise-v0", image_size=32, num_scenes=4)
+        >>> observation, info = env.reset(seed=0)
+        >>> observation, reward, terminated, truncated, info = env.step({"module": 0, "params": [0.6] * 27})
+        >>> int(observation["step"]), terminated, info["length"], bool(info["refused"])
+        (1, False, 1, False)
+        >>> env.step({"module": 10, "params": [0.0] * 27})[2]  # the stop action ends the episode
+        True
     """
 
-    core_class = StepwiseCore
+    family_class = StepwiseFamily
 
 
 class StepwiseVectorEnv(ISPVectorEnv):
     """``num_envs`` sub-environments of :class:`StepwiseEnv` that share one batched transition."""
 
-    core_class = StepwiseCore
+    family_class = StepwiseFamily

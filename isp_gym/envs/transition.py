@@ -18,7 +18,7 @@ from isp_gym.tasks import MeteredTask, Task
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a batch of pipelines earned; ``images`` is (B, 3, H, W), the rest (B,). ``reward`` is Eq. 3."""
+    """The outcome of a batch of pipelines: ``images`` is (B, 3, H, W), the rest (B,). ``reward`` is Eq. 3."""
 
     images: Tensor
     loss: Tensor
@@ -49,12 +49,12 @@ class Transition:
 
     @property
     def task(self) -> MeteredTask:
-        """The task; what it scores is counted in :attr:`budget`."""
+        """Return the task; what it scores is counted in :attr:`budget`."""
         return self._task
 
     @property
     def budget(self) -> Budget:
-        """Counts what is spent here; replace it to share one between environments."""
+        """Return what counts here what is spent; replace it to share one between environments."""
         return self._task.budget
 
     @budget.setter
@@ -63,7 +63,7 @@ class Transition:
 
     @torch.no_grad()
     def initial_loss(self, scenes: SceneBatch) -> Tensor:
-        """L(in) of each scene, (B,): computed once a scene from the transition's own images, outside the budget."""
+        """Return L(in) of each scene, (B,): computed once per scene of the own images, outside the budget."""
         indices = list(scenes.indices)
         losses = self._initial_losses[indices]
         if losses.isnan().any():
@@ -76,7 +76,7 @@ class Transition:
         return losses.to(scenes.images.device)
 
     def loss(self, images: Tensor, scenes: SceneBatch) -> Tensor:
-        """L(out) of each image, (B,), counted in the budget.
+        """Return L(out) of each image, (B,), counted in the budget.
 
         Raises:
             BudgetExhausted: The budget does not cover the batch.
@@ -85,7 +85,7 @@ class Transition:
 
     @torch.no_grad()
     def initial_loss_map(self, scenes: SceneBatch) -> Tensor:
-        """L(in) pixel by pixel, (B, H, W), of the transition's own images, outside the budget.
+        """Return L(in) pixel by pixel, (B, H, W), of the transition's own images, outside the budget.
 
         Raises:
             UserError: The task has no map, see :meth:`isp_gym.tasks.Task.loss_map`.
@@ -96,7 +96,7 @@ class Transition:
         return losses
 
     def loss_map(self, images: Tensor, scenes: SceneBatch) -> Tensor:
-        """L(out) pixel by pixel, (B, H, W), whose mean is :meth:`loss`; counted in the budget.
+        """Return L(out) pixel by pixel, (B, H, W), whose mean is :meth:`loss`; counted in the budget.
 
         Raises:
             BudgetExhausted: The budget does not cover the batch.
@@ -119,6 +119,20 @@ class Transition:
         Raises:
             BudgetExhausted: The budget does not cover the batch; nothing is computed or counted.
             ValueError: The tokens or parameters can make no pipelines.
+
+        Example:
+            >>> import torch
+            >>> from isp_gym.envs.config import EnvConfig
+            >>> transition = EnvConfig(image_size=32, num_scenes=4).make_transition()
+            >>> scenes = transition.scenes.batch([0, 1])
+            >>> tokens = torch.tensor([[0, 1], [9, 10]])  # exposure, gamma; white balance, end
+            >>> params = torch.full((2, 27), 0.6, requires_grad=True)
+            >>> outcome = transition.play(scenes, tokens, params)
+            >>> outcome.images.shape, outcome.reward.shape
+            (torch.Size([2, 3, 32, 32]), torch.Size([2]))
+            >>> outcome.reward.sum().backward()  # gradients flow through the pipeline
+            >>> params.grad.shape
+            torch.Size([2, 27])
         """
         if not isinstance(pipelines, Pipelines):
             if params is None:
@@ -131,12 +145,22 @@ class Transition:
         return Outcome(images, loss, penalty, self.initial_loss(scenes) - loss - penalty)
 
     def step(self, images: Tensor, tokens: Tensor, params: Tensor) -> Tensor:
-        """One module an image, (B,) tokens; the end token leaves its image as it is."""
+        """Apply one module to each image, (B,) tokens; the end token leaves its image as it is."""
         self._count(int((tokens != self.bank.end_token).sum()), images)
         return self.bank.step(images, tokens, params)
 
     def curve(self, images: Tensor, curves: Tensor) -> Tensor:
-        """One tone curve a pixel, see :func:`isp_gym.modules.curves.apply_curves`; counted like one module an image."""
+        """Apply one tone curve per pixel, see :func:`isp_gym.modules.curves.apply_curves`; count one module per image.
+
+        Example:
+            >>> import torch
+            >>> from isp_gym.envs.config import EnvConfig
+            >>> transition = EnvConfig(image_size=32, num_scenes=4).make_transition()
+            >>> images = transition.scenes.batch([0]).images
+            >>> identity = torch.zeros(1, 3, 32, 32)  # gamma 1, gain 1, offset 0
+            >>> torch.allclose(transition.curve(images, identity), images, atol=1e-6)
+            True
+        """
         self._count(len(images), images)
         size = chunk_size(images)
         pairs = zip(images.split(size), curves.split(size), strict=True)

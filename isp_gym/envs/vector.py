@@ -1,4 +1,4 @@
-"""The Gymnasium ``VectorEnv`` round a family: n lanes in one batch."""
+"""The Gymnasium ``VectorEnv`` round a family: n sub-environments in one batch."""
 
 from __future__ import annotations
 
@@ -13,29 +13,40 @@ from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
 from isp_gym.budget import Budget
-from isp_gym.envs.core import Core
+from isp_gym.envs.actions import ActionVariant
 from isp_gym.envs.episodes import seeds_of
-from isp_gym.envs.lanes import Lanes, one_lane, to_output
+from isp_gym.envs.family import Family, row_of
 from isp_gym.envs.render import Frame
 from isp_gym.envs.transition import Transition
-from isp_gym.envs.views import ActionVariant
 
 
 class ISPVectorEnv(gym.vector.VectorEnv):
-    """Base of the batched environments: n lanes in one batch, reset in the step that ends them (SAME_STEP).
+    """Base of the batched environments: n sub-environments in one batch, reset in the step that ends them (SAME_STEP).
 
     Args:
         num_envs: n.
         render_mode: ``"rgb_array"`` or ``None``.
-        actions: Action view, by default the family's native one (see :mod:`isp_gym.envs.views`).
-        bins: Values of a binned parameter, for the views that bin.
+        actions: Action-space variant, by default the family's native one (see :mod:`isp_gym.envs.actions`).
+        bins: Values of a binned parameter, for the variants that bin.
         output: ``"numpy"``; or ``"torch"``, and everything handed out is a tensor on the device that nothing else
             refers to, with float32 rewards and ``info["final_obs"]`` as one batch (``"_final_obs"`` says of which
-            lanes).
+            sub-environments).
         **options: Fields of :class:`isp_gym.envs.config.EnvConfig` and the family's own options.
 
     Raises:
         UserError: An option is unknown or wrong.
+
+    Example:
+        >>> import gymnasium as gym
+        >>> import isp_gym
+        >>> options = {"vectorization_mode": "vector_entry_point", "image_size": 32, "num_scenes": 4}
+        >>> envs = gym.make_vec("ISP/SequenceBox-v0", num_envs=3, **options)
+        >>> observations, infos = envs.reset(seed=0)
+        >>> observations.shape
+        (3, 3, 32, 32)
+        >>> observations, rewards, terminated, truncated, infos = envs.step(envs.action_space.sample())
+        >>> rewards.shape, terminated.tolist(), infos["final_obs"][0].shape
+        ((3,), [True, True, True], (3, 32, 32))
     """
 
     metadata: dict[str, Any] = {  # noqa: RUF012 (Gymnasium's own form)
@@ -43,7 +54,7 @@ class ISPVectorEnv(gym.vector.VectorEnv):
         "render_modes": ["rgb_array"],
         "render_fps": 4,
     }
-    core_class: ClassVar[type[Core]]
+    family_class: ClassVar[type[Family]]
 
     def __init__(
         self,
@@ -58,39 +69,39 @@ class ISPVectorEnv(gym.vector.VectorEnv):
         self.num_envs = num_envs
         self.render_mode = render_mode
         self.output = output
-        self._lanes = Lanes(self.core_class, num_envs, actions, bins, output, options)
-        self.single_observation_space = self._lanes.core.single_observation_space
+        self._family = self.family_class.make(num_envs, actions, bins, output, options)
+        self.single_observation_space = self._family.single_observation_space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self.single_action_space = self._lanes.view.space
+        self.single_action_space = self._family.variant.space
         self.action_space = batch_space(self.single_action_space, num_envs)
 
-    def make_view(self, name: str) -> ActionVariant:
-        """Another view of the same actions, for adapters that translate them.
+    def make_variant(self, name: str) -> ActionVariant:
+        """Make another variant of the same action space, for adapters that translate its actions.
 
         Raises:
-            UserError: The family has no such view.
+            UserError: The family has no such variant.
         """
-        return self._lanes.make_view(name)
+        return self._family.make_variant(name)
 
     @property
     def transition(self) -> Transition:
-        """Bank, task, reward and scenes."""
-        return self._lanes.transition
+        """Return bank, task, reward and scenes."""
+        return self._family.transition
 
     def share_budget(self, budget: Budget) -> None:
         """Count this environment's task evaluations and steps in ``budget``."""
         self.transition.budget = budget
 
     def action_masks(self) -> Any:
-        """Which choices are open in each lane, (n, M) bool; int8 in ``info``, see
-        :attr:`isp_gym.envs.views.ActionVariant.mask_name`.
+        """Return which choices are open in each sub-environment, (n, M) bool; int8 in ``info``, see
+        :attr:`isp_gym.envs.actions.ActionVariant.mask_name`.
         """
-        return self._out(self._lanes.action_masks())
+        return self._out(self._family.action_masks())
 
     def reset(
         self, *, seed: int | Sequence[int] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Begin an episode in every lane.
+        """Begin an episode in every sub-environment.
 
         Args:
             seed: Start the streams of scenes anew: sub-environment i gets ``seed + i``, or ``seed[i]`` of a sequence.
@@ -100,34 +111,34 @@ class ISPVectorEnv(gym.vector.VectorEnv):
         Raises:
             gymnasium.error.Error: A seed is negative.
             UserError: There is no scene of that id, or an option is unknown.
-            ValueError: A seed is no whole number, there is no scene of that number, or there is not one for each.
+            ValueError: A seed is no integer, there is no scene of that number, or there is not one for each.
         """
         seeds = None if seed is None else seeds_of(seed, self.num_envs)
         super().reset(seed=None if seeds is None else seeds[0])
-        self._lanes.restart(seeds, options, self.np_random)
+        self._family.reset(seeds, options, self.np_random)
         everywhere = torch.ones(self.num_envs, dtype=torch.bool)
-        return self._observe(), self._out(_masked(self._lanes.start_info(), everywhere))
+        return self._observe(), self._out(_masked(self._family.info(), everywhere))
 
     def step(self, actions: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """Take one action in every lane; a lane that ends shows the first observation of its next episode.
+        """Take one action in each sub-environment; one that ends shows the first observation of its next episode.
 
-        The last observation and info of lanes that ended are in ``info["final_obs"]`` and ``info["final_info"]``.
+        The last observation and info of those that ended are in ``info["final_obs"]`` and ``info["final_info"]``.
 
         Raises:
             BudgetExhausted: The budget does not cover the step; nothing has changed then.
             gymnasium.error.ResetNeeded: ``reset`` has not been called.
-            ValueError: An action is not of the action space; no lane has moved then.
+            ValueError: An action is not of the action space; nothing has moved then.
         """
-        if not self._lanes.started:
+        if not self._family.started:
             raise gym.error.ResetNeeded("call reset() before step()")
-        step = self._lanes.advance(actions)
+        step = self._family.step(actions)
         ended = step.terminated
-        lanes = torch.nonzero(ended)[:, 0].cpu()
+        rows = torch.nonzero(ended)[:, 0].cpu()
         final: dict[str, Any] = {}
-        if len(lanes):
-            final = self._final(ended, {**self._lanes.start_info(), **step.info})
-            self._lanes.restart_ended(lanes)
-        now = self._lanes.start_info()
+        if len(rows):
+            final = self._final(ended, {**self._family.info(), **step.info})
+            self._family.reset_ended(rows)
+        now = self._family.info()
         of_step = {key: value for key, value in step.info.items() if key not in now}
         info = _masked(now, torch.ones_like(ended)) | _masked(of_step, ~ended)
         rewards = step.rewards if self.output == "torch" else step.rewards.double()
@@ -138,11 +149,11 @@ class ISPVectorEnv(gym.vector.VectorEnv):
         if self.output == "torch":
             last = self._observe()
         else:
-            lanes = torch.nonzero(ended)[:, 0]
-            seen = self._out(self._lanes.core.observe(lanes))
+            rows = torch.nonzero(ended)[:, 0]
+            seen = self._out(self._family.observe(rows))
             last = np.full(self.num_envs, None, dtype=object)
-            for row, lane in enumerate(lanes.tolist()):
-                last[lane] = one_lane(seen, row)
+            for k, i in enumerate(rows.tolist()):
+                last[i] = row_of(seen, k)
         return {
             "final_obs": last,
             "_final_obs": self._out(ended.clone()),
@@ -151,22 +162,22 @@ class ISPVectorEnv(gym.vector.VectorEnv):
         }
 
     def render(self) -> tuple[Frame, ...] | None:
-        """A picture of every lane as in :meth:`ISPEnv.render`, if the render mode is ``"rgb_array"``.
+        """Draw every sub-environment as in :meth:`ISPEnv.render`, if the render mode is ``"rgb_array"``.
 
         Raises:
             gymnasium.error.ResetNeeded: ``reset`` has not been called.
         """
-        return tuple(map(self._lanes.frame, range(self.num_envs))) if self.render_mode == "rgb_array" else None
+        return tuple(map(self._family.frame, range(self.num_envs))) if self.render_mode == "rgb_array" else None
 
     def _observe(self) -> Any:
-        return self._out(self._lanes.core.observe())
+        return self._out(self._family.observe())
 
     def _out(self, value: Any) -> Any:
-        return to_output(value, self.output)
+        return self._family.out(value)
 
 
 def _masked(info: dict[str, Tensor], present: Tensor) -> dict[str, Tensor]:
-    """Gymnasium's vector info: each key with ``_key``, the mask of the lanes that have it; the others hold zeros."""
+    """Gymnasium's vector info: each key with ``_key``, the mask of those that have it; the others hold zeros."""
     out: dict[str, Tensor] = {}
     for key, value in info.items():
         mask = present.to(value.device).reshape(-1, *[1] * (value.ndim - 1))

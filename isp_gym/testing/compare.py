@@ -11,7 +11,7 @@ import torch
 
 
 def plain(value: Any) -> Any:
-    """A deep copy in numpy."""
+    """Return a deep copy in numpy."""
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
@@ -23,15 +23,15 @@ def plain(value: Any) -> Any:
     return copy.deepcopy(value)
 
 
-def lane(value: Any, i: int) -> Any:
-    """What a batched value says of lane ``i``."""
+def row_of(value: Any, i: int) -> Any:
+    """Return what a batched value says of sub-environment ``i``."""
     if isinstance(value, Mapping):
-        return {key: lane(item, i) for key, item in value.items()}
+        return {key: row_of(item, i) for key, item in value.items()}
     return value[i]
 
 
 def difference(one: Any, other: Any, tolerance: float = 0.0) -> str:
-    """Where two nested values first differ by more than ``tolerance`` (absolute and relative); "" if nowhere."""
+    """Say where two nested values first differ by more than ``tolerance`` (absolute and relative); "" if nowhere."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         if one.keys() != other.keys():
             return f"keys {sorted(one)} against {sorted(other)}"

@@ -12,7 +12,7 @@ import torch
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from gymnasium.vector.utils import batch_space, concatenate, create_empty_array
 
-from isp_gym.testing.compare import difference, lane, plain, spoil
+from isp_gym.testing.compare import difference, plain, row_of, spoil
 
 _TOLERANCE = 1e-4  # batched arithmetic may round differently
 _SEED = 11
@@ -27,13 +27,14 @@ def check_vector_env(
 ) -> None:
     """Check that a vector environment is nothing but n single ones, side by side.
 
-    Spaces and types; seeding (lane i of seed s has seed s + i); lane independence; that it equals Gymnasium's
-    ``SyncVectorEnv`` of single environments step by step, autoreset, final observations and infos included; that
-    nothing handed out (numpy or torch) is used again, and that actions and options are left as they came.
+    Spaces and types; seeding (sub-environment i of seed s has seed s + i); that a sub-environment does not depend on
+    ``num_envs``; that the whole equals Gymnasium's ``SyncVectorEnv`` of single environments step by step, autoreset,
+    final observations and infos included; that nothing handed out (numpy or torch) is used again, and that actions and
+    options are left as they came.
 
     Args:
-        env: A vector environment made by ``gymnasium.make_vec``, the id of one, or a function from a number of lanes to
-            a new one.
+        env: A vector environment made by ``gymnasium.make_vec``, the id of one, or a function from ``num_envs`` to a
+            new one.
         single: Makes the single environment; needed where ``env`` is a function.
         options: Options for ``reset`` that must not be changed by it.
         steps: Steps of each comparison; enough for some episodes to end.
@@ -41,12 +42,18 @@ def check_vector_env(
     Raises:
         AssertionError: A check has failed; the message says which and where.
         TypeError: ``single`` is needed.
+
+    Example:
+        >>> import gymnasium as gym
+        >>> import isp_gym
+        >>> options = {"image_size": 16, "num_scenes": 4, "modules": ["exposure", "gamma"]}
+        >>> check_vector_env(gym.make_vec("ISP/Sequence-v0", 2, "vector_entry_point", **options), steps=5)
     """
     make, make_single = _makers(env, single)
     _check_declarations(make)
     _check_types(make, steps)
     _check_seeding(make, steps)
-    _check_lanes(make, steps)
+    _check_independence(make, steps)
     _check_against_singles(make, make_single, steps)
     _check_arguments(make, dict(options or {}), steps)
     _check_nothing_reused(make, steps)
@@ -111,8 +118,8 @@ def _has_tensors(value: Any) -> bool:
 
 
 def _as_space(env: VectorEnv, observation: Any) -> Any:
-    """The observation put together lane by lane, which has the space's own types."""
-    return _stack(env.single_observation_space, [lane(observation, i) for i in range(env.num_envs)])
+    """The observation put together row by row, which has the space's own types."""
+    return _stack(env.single_observation_space, [row_of(observation, i) for i in range(env.num_envs)])
 
 
 def _stack(space: gym.Space, items: list[Any]) -> Any:
@@ -133,9 +140,9 @@ def _check_seeding(make: Callable[[int], VectorEnv], steps: int) -> None:
     assert any(difference(first, start) for start in [second, *starts]), "reset() without a seed starts from it anew"
 
 
-def _check_lanes(make: Callable[[int], VectorEnv], steps: int) -> None:
+def _check_independence(make: Callable[[int], VectorEnv], steps: int) -> None:
     few, many = _trace(make(2), steps), _trace(make(5), steps)
-    _same(few, many[:2], "what happens in a lane depends on how many there are")
+    _same(few, many[:2], "what happens in a sub-environment depends on how many there are")
 
 
 def _check_against_singles(make: Callable[[int], VectorEnv], make_single: Callable[[], gym.Env], steps: int) -> None:
@@ -145,8 +152,10 @@ def _check_against_singles(make: Callable[[int], VectorEnv], make_single: Callab
         name = f"single_{kind}_space"
         assert getattr(env, name) == getattr(singles, name), f"{name} is not that of the single environment"
     batched, apart = _trace(env, steps), _trace(singles, steps)
-    assert any(step["ended"] for step in batched[0][1:]), f"no episode of lane 0 ended in {steps} steps: raise steps"
-    _same(batched, apart, "it differs from SyncVectorEnv of single environments (autoreset, lanes or dynamics)")
+    assert any(step["ended"] for step in batched[0][1:]), (
+        f"no episode of sub-environment 0 ended in {steps} steps: raise steps"
+    )
+    _same(batched, apart, "it differs from SyncVectorEnv of single environments (autoreset, independence or dynamics)")
 
 
 def _check_nothing_reused(make: Callable[[int], VectorEnv], steps: int) -> None:
@@ -183,17 +192,17 @@ def _check_arguments(make: Callable[[int], VectorEnv], options: dict[str, Any], 
 
 
 def _trace(env: VectorEnv, steps: int, seed: Any = _SEED) -> list[list[dict[str, Any]]]:
-    """All that happens in each lane, whose actions depend on its number alone."""
+    """All that happens in each sub-environment, whose actions depend on its number alone."""
     actions = _actions(env, steps)
     observation, info = env.reset(seed=seed)
     start = plain(observation)
-    out = [[{"observation": lane(start, i), "info": _info(plain(info), i)}] for i in range(env.num_envs)]
+    out = [[{"observation": row_of(start, i), "info": _info(plain(info), i)}] for i in range(env.num_envs)]
     for action in actions:
         observation, rewards, terminated, truncated, info = map(plain, env.step(action))
         for i in range(env.num_envs):
             out[i].append(
                 {
-                    "observation": lane(observation, i),
+                    "observation": row_of(observation, i),
                     "reward": rewards[i],
                     "ended": bool(terminated[i] or truncated[i]),
                     "terminated": bool(terminated[i]),
@@ -205,22 +214,22 @@ def _trace(env: VectorEnv, steps: int, seed: Any = _SEED) -> list[list[dict[str,
 
 def _actions(env: VectorEnv, steps: int) -> list[Any]:
     space = env.single_action_space
-    lanes = []
+    of_each = []
     for i in range(env.num_envs):
         space.seed(1000 + i)
-        lanes.append([space.sample() for _ in range(steps)])
-    return [_stack(space, [actions[step] for actions in lanes]) for step in range(steps)]
+        of_each.append([space.sample() for _ in range(steps)])
+    return [_stack(space, [actions[step] for actions in of_each]) for step in range(steps)]
 
 
 def _info(info: Mapping[str, Any], i: int) -> dict[str, Any]:
-    """What a vector info says of lane i: the keys whose mask is set there."""
+    """What a vector info says of sub-environment i: the keys whose mask is set there."""
     out = {}
     for key, value in info.items():
         if key.startswith("_") and key[1:] in info:
             continue
         assert f"_{key}" in info, f"info['{key}'] comes without its mask info['_{key}']"
         if info[f"_{key}"][i]:
-            out[key] = _info(value, i) if isinstance(value, Mapping) and key == "final_info" else lane(value, i)
+            out[key] = _info(value, i) if isinstance(value, Mapping) and key == "final_info" else row_of(value, i)
     return out
 
 

@@ -37,14 +37,14 @@ def test_ends_carry_the_last_observation():
     for _ in range(6):
         observation, rewards, dones, infos = env.step(random_actions(env, rng))
         assert rewards.dtype == np.float32
-        for lane in range(3):
-            assert ("terminal_observation" in infos[lane]) == dones[lane]
-            assert infos[lane]["TimeLimit.truncated"] is False
-            assert "loss" in infos[lane]
-            if dones[lane]:
+        for i in range(3):
+            assert ("terminal_observation" in infos[i]) == dones[i]
+            assert infos[i]["TimeLimit.truncated"] is False
+            assert "loss" in infos[i]
+            if dones[i]:
                 ended += 1
-                assert infos[lane]["terminal_observation"]["step"] >= 1
-                assert observation["step"][lane] == 0
+                assert infos[i]["terminal_observation"]["step"] >= 1
+                assert observation["step"][i] == 0
     assert ended
 
 
@@ -89,7 +89,7 @@ def test_native_and_box_ids_do_the_same():
     np.testing.assert_array_equal(*rewards)
 
 
-def test_frames_of_all_lanes():
+def test_frames_of_all_sub_environments():
     env = to_sb3_vecenv(vector("ISP/Sequence-v0", render_mode="rgb_array"))
     env.reset()
     assert [image.dtype for image in env.get_images()] == [np.uint8] * 3
@@ -120,7 +120,7 @@ def test_each_sub_environment_has_its_options_as_in_dummy_vec_env():
 def test_seeds_for_some_are_no_silent_loss():
     env = to_sb3_vecenv(vector("ISP/StepwiseBox-v0"))
     env._seeds = [1, None, 3]
-    with pytest.raises(ValueError, match="a seed must be a whole number, not None"):
+    with pytest.raises(ValueError, match="a seed must be an integer, not None"):
         env.reset()
 
 

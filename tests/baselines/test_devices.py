@@ -7,7 +7,6 @@ from baselines import CameraISP, RandomSearch, StepwisePPO
 from isp_gym.benchmark import Training
 from isp_gym.budget import Budget
 from isp_gym.envs.config import EnvConfig
-from isp_gym.envs.pipeline import PipelineState
 from isp_gym.modules import get_bank
 from isp_gym.pipelines import Pipelines, Rules
 from isp_gym.testing import check_agent
@@ -22,8 +21,9 @@ def test_stepwise_ppo_acts_where_it_is(options):
     setting, agent = EnvConfig(num_scenes=4, image_size=36, **options), StepwisePPO(**FAST)
     agent.train(Training(setting, 0, Budget(8)))
     agent.to("meta")
-    state = PipelineState.start(torch.zeros(3, 3, 36, 36, device="meta"), setting.rules)
-    tokens, params = agent._act(state)
+    shapes = {"image": (3, 3, 36, 36), "used": (3, 10), "step": (3,)}
+    observation = {name: torch.zeros(shape, device="meta") for name, shape in shapes.items()}
+    tokens, params = agent._act(observation, torch.ones(3, 11, dtype=torch.bool, device="meta"))
     assert tokens.device.type == params.device.type == "meta"
     assert tokens.shape == (3,) and params.shape == (3, setting.rules.bank.num_params)
 

@@ -12,7 +12,6 @@ from baselines.stepwise import _spaces
 from isp_gym.benchmark import Training
 from isp_gym.budget import Budget, StepsExhausted
 from isp_gym.envs.config import EnvConfig
-from isp_gym.envs.pipeline import PipelineState
 from isp_gym.errors import UserError
 from isp_gym.testing.interruption import Interrupted, MemoryRecorder
 
@@ -40,12 +39,12 @@ class TestRules:
         agent, images = train(setting, 48)[0], torch.rand(16, 3, 36, 36)
         asked = []
 
-        def noisy(state):
+        def noisy(observation, allowed):
             """Preferences at random: a mask that were not obeyed would show."""
             with torch.no_grad():
                 agent.networks["action"].bias.normal_(0, 3)
-            tokens, params = StepwisePPO._act(agent, state)
-            asked.append(state.token_mask().gather(1, tokens[:, None]))
+            tokens, params = StepwisePPO._act(agent, observation, allowed)
+            asked.append(allowed.gather(1, tokens[:, None]))
             return tokens, params
 
         agent._act = noisy
@@ -65,9 +64,10 @@ class TestRules:
         env = Training(setting, 0, Budget()).make_vec("ISP/StepwiseBox-v0", 5)
         means = torch.randn(5, env.single_action_space.shape[0])
         agent._networks = torch.nn.ModuleDict({**agent.networks, "action": Constant(means)})
-        state = PipelineState.start(images, setting.rules)
-        native = env.unwrapped.make_view("box").decode(means.clamp(-1, 1), state.token_mask())
-        tokens, params = agent._act(state)
+        observation = {"image": images, "used": torch.zeros(5, 10), "step": torch.zeros(5, dtype=torch.int64)}
+        allowed = setting.rules.allowed(torch.zeros(5, 10, dtype=torch.bool))
+        native = env.unwrapped.make_variant("box").decode(means.clamp(-1, 1), allowed)
+        tokens, params = agent._act(observation, allowed)
         assert torch.equal(tokens, native["module"]) and torch.equal(params, native["params"])
 
 

@@ -41,8 +41,8 @@ def test_final_observations_are_one_batch(make_vec):
         env.reset(seed=0)
     one, other = arrays.step(action)[4], tensors.step({k: torch.from_numpy(v) for k, v in action.items()})[4]
     assert other["_final_obs"].tolist() == [False, True, True]
-    for lane in (1, 2):
-        np.testing.assert_array_equal(one["final_obs"][lane]["image"], other["final_obs"]["image"][lane])
+    for i in (1, 2):
+        np.testing.assert_array_equal(one["final_obs"][i]["image"], other["final_obs"]["image"][i])
 
 
 def test_a_single_environment_too(make):

@@ -12,7 +12,7 @@ KINDS = {"task": {}, "objective": {"objective": OBJECTIVE}, "pixels": {"objectiv
 
 
 def play(env, actions, seed=0):
-    """Rewards, infos and reward maps of one episode in every lane."""
+    """Rewards, infos and reward maps of one episode in every sub-environment."""
     _, start = env.reset(seed=seed)
     rewards, infos = [], [start]
     for action in actions:
@@ -22,8 +22,8 @@ def play(env, actions, seed=0):
     return np.array(rewards), infos
 
 
-def noise(steps, lanes, scale=1.0):
-    return list(np.random.default_rng(0).uniform(-scale, scale, (steps, lanes, 3, 16, 16)).astype(np.float32))
+def noise(steps, num_envs, scale=1.0):
+    return list(np.random.default_rng(0).uniform(-scale, scale, (steps, num_envs, 3, 16, 16)).astype(np.float32))
 
 
 class TestCurves:
@@ -135,7 +135,7 @@ class TestBudget:
             _, infos = play(env, noise(5, 3))
             assert budget.task_evaluations == 15
             # Besides, each scene once: its map is not kept, so in pixel mode once an episode.
-            shown = {lane for info in infos for lane in info["scene"].tolist()}
+            shown = {scene for info in infos for scene in info["scene"].tolist()}
             assert sum(scored) == 15 + (6 if kind == "pixels" else len(shown))
 
     def test_terminal_rewards_cost_one_score_an_episode(self, make_vec):

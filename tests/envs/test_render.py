@@ -62,7 +62,7 @@ def test_frames_follow_the_episode(env_id, make):
 
 
 @pytest.mark.parametrize("env_id", FAMILIES)
-def test_vector_environments_draw_every_lane(env_id, make_vec, make):
+def test_vector_environments_draw_every_sub_environment(env_id, make_vec, make):
     env = make_vec(env_id, 2, render_mode="rgb_array")
     env.reset(seed=5)
     frames = env.render()

@@ -68,10 +68,10 @@ class TestNoLegalMove:
     OPTIONS = ({"order": "typed"}, {"order": "typed", "repeats": True, "modules": ["gamma"]}, {"order": "free"})
 
     @pytest.mark.parametrize("options", OPTIONS)
-    @pytest.mark.parametrize("view", ["", "Box", "MultiDiscrete", "Discrete"])
-    def test_it_ends(self, view, options, make):
+    @pytest.mark.parametrize("variant", ["", "Box", "MultiDiscrete", "Discrete"])
+    def test_it_ends(self, variant, options, make):
         options = {"modules": ["exposure", "gamma"], "max_length": 5, **options}
-        env = make(f"ISP/Stepwise{view}-v0", **options)
+        env = make(f"ISP/Stepwise{variant}-v0", **options)
         env.action_space.seed(0)
         for _ in range(5):
             env.reset(seed=0)
@@ -103,8 +103,7 @@ class TestRepeats:
         assert np.flatnonzero(second[0]["used"]).tolist() == [0]
         assert second[4]["length"] == 2
         assert not second[4]["refused"]
-        state = env.unwrapped._lanes.core.state
-        assert state.params[0, :2, 0].tolist() == pytest.approx([0.4, 0.9])
+        assert env.unwrapped._family.params[0, :2, 0].tolist() == pytest.approx([0.4, 0.9])
 
     def test_masks_leave_used_modules_open(self, make):
         for env_id in ("ISP/Stepwise-v0", "ISP/StepwiseMultiDiscrete-v0", "ISP/StepwiseDiscrete-v0"):
@@ -114,7 +113,7 @@ class TestRepeats:
             while not env.step(env.action_space.sample())[2]:
                 assert env.unwrapped.action_masks().all()
 
-    def test_the_box_view_may_prefer_a_used_module(self, make):
+    def test_the_box_variant_may_prefer_a_used_module(self, make):
         chosen = np.full(38, -0.5, np.float32)
         chosen[0] = 1
         for repeats in (False, True):
@@ -151,14 +150,14 @@ def test_every_step_is_counted_also_those_that_cost_nothing(make_vec):
     assert budget.spent.env_steps == 6
 
 
-def test_dense_pays_an_evaluation_a_module_terminal_one_an_episode(make_vec):
+def test_dense_costs_an_evaluation_per_module_terminal_one_per_episode(make_vec):
     for dense, expected in ((True, 4), (False, 2)):
         env = make_vec(ID, 3, dense=dense)
         budget = Budget()
         env.unwrapped.share_budget(budget)
         env.reset(seed=0)
         env.step(batch(0, 1, STOP))
-        env.step(batch(1, 1, 0))  # lane 2 has begun another episode
+        env.step(batch(1, 1, 0))  # sub-environment 2 has begun another episode
         rewards = env.step(batch(STOP, STOP, 1))[1]
         assert (rewards[2] == 0) == (not dense)
         assert budget.task_evaluations == expected + dense
@@ -202,7 +201,7 @@ def test_an_exhausted_budget_leaves_the_state_alone(make_vec):
         (None, "module"),
     ],
 )
-def test_a_bad_action_is_one_clear_error_and_moves_no_lane(bad, message, make_vec):
+def test_a_bad_action_is_one_clear_error_and_moves_nothing(bad, message, make_vec):
     env, clean = make_vec(ID, 2), make_vec(ID, 2)
     for each in (env, clean):
         each.reset(seed=0)
@@ -214,11 +213,39 @@ def test_a_bad_action_is_one_clear_error_and_moves_no_lane(bad, message, make_ve
     assert after[0]["step"].tolist() == [1, 1]
 
 
-class TestRunPolicy:
-    SCRIPT = ((0, 5, STOP), (0, 1, 3), (STOP, 2, 3), (1, STOP, 3))  # repeats in lane 0, stops at other times
+class TestState:
+    def test_it_keeps_the_order_and_the_parameters_of_each_step(self, make_vec):
+        env = make_vec(ID, 2, max_length=5)
+        env.reset(seed=0)
+        for tokens, value in (((5, 1), 0.9), ((5, 0), 0.2), ((2, 3), 0.6)):  # the second 5 is refused
+            env.step(batch(*tokens, value=value))
+        family = env._family
+        assert family.tokens.tolist() == [[5, 2, STOP, STOP, STOP], [1, 0, 3, STOP, STOP]]
+        assert family.lengths.tolist() == [2, 3]
+        assert family.taken.tolist() == [3, 3]
+        assert family.params[:, :2].mean(2).flatten().tolist() == pytest.approx([0.9, 0.6, 0.9, 0.2])
+        torch.testing.assert_close(family.params[:, 3:], family.transition.bank.neutral.repeat(2, 2, 1))
 
-    def policy(self, state):
-        step = int(state.step.max())
+    def test_a_new_episode_touches_its_own_only(self, make_vec):
+        env = make_vec(ID, 2)
+        env.reset(seed=0)
+        env.step(batch(5, 1))
+        before = env._family.images[0].clone()
+        env.step(batch(5, STOP))
+        family = env._family
+        assert family.tokens[:, :2].tolist() == [[5, STOP], [STOP, STOP]]
+        assert family.used.sum(1).tolist() == [1, 0]
+        assert family.taken.tolist() == [2, 0]
+        assert torch.equal(family.images[0], before)
+        assert torch.equal(family.images[1], family.scenes.images[1])
+        torch.testing.assert_close(family.params[1], family.transition.bank.neutral.repeat(10, 1))
+
+
+class TestRunPolicy:
+    SCRIPT = ((0, 5, STOP), (0, 1, 3), (STOP, 2, 3), (1, STOP, 3))  # repeats in the first, stops at other times
+
+    def policy(self, observation, allowed):
+        step = int(observation["step"].max())
         return torch.tensor(self.SCRIPT[min(step, 3)]), torch.full((3, 27), 0.3 + 0.1 * step)
 
     @pytest.mark.parametrize("repeats", [False, True])
@@ -238,9 +265,9 @@ class TestRunPolicy:
     def test_what_the_policy_says_is_checked(self, make_vec):
         rules, images = make_vec(ID, 2).unwrapped.transition.rules, torch.rand(2, 3, 16, 16)
         for tokens, params, message in (
-            ([0, 11], torch.rand(2, 27), r"'module' must lie in \[0, 10\]; lane 1 has 11"),
+            ([0, 11], torch.rand(2, 27), r"'module' must lie in \[0, 10\]; sub-environment 1 has 11"),
             ([0, STOP], torch.full((2, 27), 1.5), r"'params' must lie in \[0, 1\]"),
             ([0, 1], torch.rand(2, 3), "'params' must have shape"),
         ):
             with pytest.raises(ValueError, match=message):
-                run_policy(lambda state, t=tokens, p=params: (torch.tensor(t), p), images, rules)
+                run_policy(lambda *_, t=tokens, p=params: (torch.tensor(t), p), images, rules)

@@ -79,7 +79,9 @@ class TestSeeds:
             scenes.append(env.reset()[1]["scene"].tolist())
         assert scenes[0] == scenes[1]
 
-    @pytest.mark.parametrize("seed", [np.int64(7), np.uint64(2**64 - 2), 2**70, np.array([4, 5, 6]), (4, 5, 6)])
+    @pytest.mark.parametrize(
+        "seed", [np.int64(7), np.uint64(2**64 - 2), 2**64 - 2, 2**70, np.array([4, 5, 6]), (4, 5, 6)]
+    )
     def test_of_any_kind_and_size(self, env_id, seed, make, make_vec):
         env = make_vec(env_id, 3, num_scenes=1000)
         first = env.reset(seed=seed)[1]["scene"].tolist()
@@ -122,7 +124,7 @@ class TestSceneOption:
             ([0, 1], "names 2 scenes for 3 environments"),
             ([0, 1, 6], r"in \[0, 6\), not 6"),
             ([0, -1, 2], r"in \[0, 6\), not -1"),
-            (1.5, "an id or a whole number, not 1.5"),
+            (1.5, "an id or an integer, not 1.5"),
         ],
     )
     def test_anything_else_is_refused(self, scene, message, make_vec):
