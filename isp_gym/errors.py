@@ -22,6 +22,11 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
         The error to raise, e.g. ``unknown module 'gama'; did you mean 'gamma'? (known: exposure, gamma)``.
     """
     names = sorted(known)
-    nearest = difflib.get_close_matches(name, names, n=1)
-    hint = f"; did you mean '{nearest[0]}'?" if nearest else ""
+    nearest = difflib.get_close_matches(name, names, n=3)
+
+    def likeness(other: str) -> tuple[float, int]:  # of two that are as near, the one with more letters in a row
+        matcher = difflib.SequenceMatcher(None, other, name)
+        return matcher.ratio(), matcher.find_longest_match().size
+
+    hint = f"; did you mean '{max(nearest, key=likeness)}'?" if nearest else ""
     return UserError(f"unknown {kind} '{name}'{hint} (known: {', '.join(names) or 'none'})")

@@ -32,7 +32,7 @@ agents:
   camera: {}
   random: {scenes_per_candidate: 4}
   posisp: {}
-  grpo: {agent: posisp, algorithm: grpo, epochs: 2, kl: 0.04, reference_every: 20}
+  grpo: {agent: posisp, algorithm: grpo, n_epochs: 2, kl_coef: 0.04, reference_update_interval: 20}
   markov: {agent: posisp, policy: markov, update: alternate, condition: true}
   stepwise-ppo: {num_envs: 8, n_steps: 8, batch_size: 32}
 """

@@ -1,9 +1,8 @@
-"""How POS-ISP learns: policy gradients for the sequence, backpropagation through the pipeline for the parameters."""
+"""The training of POS-ISP: policy gradients for the sequence, gradients through the pipeline for the parameters."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,202 +11,179 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from agents.algorithms import advantages, clipped_loss, kl_estimate, reinforce_loss
+from agents.sequence.networks import ParameterPredictor, squash
 from agents.sequence.policy import Sampled, SequencePolicy
-from agents.sequence.predictor import ParameterPredictor, squash
 from agents.sequence.settings import LearnerSettings
 from isp_gym.benchmark import Training
+from isp_gym.data import SceneBatch
 from isp_gym.pipelines import Pipelines
 
 
-class SequenceTraining:
-    """The training of a sequence policy and a parameter predictor, which can be interrupted after each iteration.
+class SequenceLearner:
+    """Train a sequence policy and a parameter predictor in place; it can be interrupted after each iteration.
 
     Args:
-        policy: Trained in place.
-        predictor: Trained in place.
+        policy: Trained with REINFORCE, PPO or GRPO.
+        predictor: Trained with the gradient of the task's loss through the pipeline.
         training: The scenes, the transition and the budget.
-        settings: Batch, learning rates and schedule.
+        settings: The hyper-parameters.
     """
+
+    _NETWORKS = ("policy", "predictor", "reference", "sequence_optimizer", "params_optimizer")
+    _NUMBERS = ("total", "images_per_batch", "iteration", "sequence_updates", "scenes_shown")
 
     def __init__(
         self, policy: SequencePolicy, predictor: ParameterPredictor, training: Training, settings: LearnerSettings
     ) -> None:
-        self.predictor, self.training, self.settings = predictor, training, settings
-        self.sequence_learner = SequenceLearner(policy, settings)
-        self.params_optimizer = torch.optim.Adam(predictor.parameters(), settings.params_lr, betas=(0.9, 0.99))
+        self.policy, self.predictor, self.training, self.settings = policy, predictor, training, settings
+        self.reference = copy.deepcopy(policy).requires_grad_(False)
+        self.sequence_optimizer = torch.optim.Adam(
+            policy.parameters(), settings.sequence_learning_rate, betas=(0.9, 0.99)
+        )
+        self.params_optimizer = torch.optim.Adam(
+            predictor.parameters(), settings.params_learning_rate, betas=(0.9, 0.99)
+        )
         self.total = training.remaining
-        self.images = settings.batch_size // settings.sequences_per_image
-        self.iteration = self.position = 0
+        self.images_per_batch = settings.batch_size // settings.sequences_per_image
+        self.iteration = self.sequence_updates = self.scenes_shown = 0
 
     def iterate(self) -> bool:
-        """Train on one batch; false, and nothing done, if the budget covers none."""
+        """Train on one batch; return false, and do nothing, if the budget covers none."""
         settings, training, group = self.settings, self.training, self.settings.sequences_per_image
-        images = min(self.images, training.remaining // group)
-        if images < 1:
+        num_images = min(self.images_per_batch, training.remaining // group)
+        if num_images < 1:
             return False
         progress = 1 - training.remaining / self.total
-        train_sequence, train_params = settings.trains(self.iteration)
-        batch = training.scenes.batch(self._next_scenes(images))
-        sampled = self.sequence_learner.draw(images * group, progress)
-        trials = Trials.of(sampled.sequences, group)
-        with torch.set_grad_enabled(train_params):
-            scores = self.predictor.scores(batch.images, trials.sequences, trials.image)
-            pipelines = Pipelines(training.rules, trials.sequences, squash(scores))
-            outcome = training.play(batch.rows(trials.image), pipelines)
-        numbers = {"loss": (outcome.loss * trials.share).sum(), "reward": (outcome.reward * trials.share).sum()}
-        if train_params:
-            loss = ((outcome.loss + outcome.penalty) * trials.share).sum()
-            loss = loss + settings.score_penalty * scores.square().mean()
-            self.params_optimizer.param_groups[0]["lr"] = settings.params_lr * settings.step_size(progress)
-            _descend(loss, self.params_optimizer, settings.max_grad_norm)
-            numbers["params_loss"] = loss
-        if train_sequence:
-            rewards = outcome.reward.detach()[trials.of_sample].reshape(-1, group)
-            numbers["policy_loss"] = self.sequence_learner.update(sampled, rewards, progress)
-        numbers["entropy"] = sampled.entropies.mean()
-        training.log(
-            **{key: float(value.detach()) for key, value in numbers.items()}, unique_rollouts=len(trials.image)
-        )
-        self.images = settings.images(len(trials.image) / images)
+        temperature = settings.temperature(progress)
+        trains_sequence, trains_params = settings.trains(self.iteration)
+        for optimizer, learning_rate in (
+            (self.sequence_optimizer, settings.sequence_learning_rate),
+            (self.params_optimizer, settings.params_learning_rate),
+        ):
+            optimizer.param_groups[0]["lr"] = learning_rate * settings.learning_rate_factor(progress)
+
+        # Sample sequences for each image, predict their parameters, and run each pipeline once.
+        scenes = self._next_scenes(num_images)
+        sampled = self.policy.sample(num_images * group, temperature)
+        rollouts = UniqueRollouts.of(sampled.sequences, group)
+        with torch.set_grad_enabled(trains_params):
+            pretanh = self.predictor.pretanh(scenes.images, rollouts.sequences, rollouts.image)
+            pipelines = Pipelines(training.rules, rollouts.sequences, squash(pretanh))
+            outcome = training.play(scenes.rows(rollouts.image), pipelines)
+        logged = {
+            "losses/task_loss": (outcome.loss * rollouts.weight).sum(),
+            "losses/entropy": sampled.entropies.mean(),
+            "charts/episodic_return": (outcome.reward * rollouts.weight).sum(),
+        }
+
+        # The task's loss is differentiable in the parameters; a sequence only earns a reward.
+        if trains_params:
+            params_loss = ((outcome.loss + outcome.penalty) * rollouts.weight).sum()
+            params_loss = params_loss + settings.pretanh_l2 * pretanh.square().mean()
+            _gradient_step(params_loss, self.params_optimizer, settings.max_grad_norm)
+            logged["losses/params_loss"] = params_loss
+        if trains_sequence:
+            rewards = outcome.reward.detach()[rollouts.inverse].reshape(-1, group)
+            logged |= self.update_sequence(sampled, rewards, temperature)
+
+        numbers = {key: float(value.detach()) for key, value in logged.items()}
+        training.log(**numbers, **{"charts/unique_rollouts": len(rollouts.image)})
+        self.images_per_batch = settings.images_per_batch(len(rollouts.image) / num_images)
         self.iteration += 1
         return True
 
-    def _next_scenes(self, count: int) -> list[int]:
-        """Scenes one after another, as ``batch_size`` sub-environments show them; (count,) indices."""
-        places = torch.arange(self.position, self.position + count)
-        self.position += count
-        lanes = self.settings.batch_size
-        return self.training.scenes_at(places % lanes, places // lanes).tolist()
+    def update_sequence(self, sampled: Sampled, rewards: Tensor, temperature: float) -> dict[str, Tensor]:
+        """Update the sequence policy ``n_epochs`` times on one batch.
+
+        Args:
+            sampled: N * G sequences from the policy as it is.
+            rewards: (N, G): G sequences in turn on each of N images.
+            temperature: At which they were sampled.
+
+        Returns:
+            Losses of the last epoch to be logged, scalars without gradient.
+        """
+        settings = self.settings
+        if settings.reference_update_interval and self.sequence_updates % settings.reference_update_interval == 0:
+            self.reference.load_state_dict(self.policy.state_dict())
+        self.sequence_updates += 1
+        advantage = advantages(rewards, settings.baseline, settings.normalize_advantage).flatten()
+        logged = {}
+        for epoch in range(settings.n_epochs):
+            # In the first epoch the policy is still the one that the sequences were sampled from.
+            now = sampled if epoch == 0 else self.policy.evaluate(sampled.sequences, temperature)
+            if settings.algorithm == "reinforce":
+                policy_loss = reinforce_loss(now.log_probs, advantage)
+            else:
+                policy_loss = clipped_loss(now.log_probs, sampled.log_probs, advantage, settings.clip_range)
+                logged["losses/approx_kl"] = kl_estimate(sampled.log_probs, now.log_probs).detach()
+            loss = policy_loss
+            if settings.ent_coef:
+                loss = loss - settings.ent_coef * now.entropies.mean()
+            if settings.kl_coef:
+                with torch.no_grad():
+                    reference_log_probs = self.reference.evaluate(sampled.sequences, temperature).log_probs
+                loss = loss + settings.kl_coef * kl_estimate(now.log_probs, reference_log_probs)
+            _gradient_step(loss, self.sequence_optimizer, settings.max_grad_norm)
+        return {**logged, "losses/policy_loss": policy_loss.detach()}
+
+    def _next_scenes(self, count: int) -> SceneBatch:
+        """Scenes one after another, as ``batch_size`` sub-environments show them."""
+        places = torch.arange(self.scenes_shown, self.scenes_shown + count)
+        self.scenes_shown += count
+        num_envs = self.settings.batch_size
+        return self.training.scenes.batch(self.training.scenes_at(places % num_envs, places // num_envs).tolist())
 
     def state_dict(self) -> dict[str, Any]:
-        """Networks, optimisers and positions: all that the next iteration depends on but random numbers."""
-        return {
-            **self.sequence_learner.state_dict(),
-            "predictor": self.predictor.state_dict(),
-            "params_optimizer": self.params_optimizer.state_dict(),
-            "total": self.total,
-            "images": self.images,
-            "iteration": self.iteration,
-            "position": self.position,
-        }
+        """Return all that the next iteration depends on but random numbers: networks, optimisers and positions."""
+        networks = {name: getattr(self, name).state_dict() for name in self._NETWORKS}
+        return {**networks, **{name: getattr(self, name) for name in self._NUMBERS}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` gave."""
-        self.sequence_learner.load_state_dict(state)
-        self.predictor.load_state_dict(state["predictor"])
-        self.params_optimizer.load_state_dict(state["params_optimizer"])
-        self.total, self.images = state["total"], state["images"]
-        self.iteration, self.position = state["iteration"], state["position"]
+        """Go on from what :meth:`state_dict` has returned."""
+        for name in self._NETWORKS:
+            getattr(self, name).load_state_dict(state[name])
+        for name in self._NUMBERS:
+            setattr(self, name, state[name])
 
 
 @dataclass(frozen=True)
-class Trials:
-    """What has to be tried of a batch of samples: the same sequence on the same image earns the same, so only once.
+class UniqueRollouts:
+    """The different (image, sequence) pairs of a batch of samples: a pair earns the same each time, so it runs once.
 
-    A policy that has become sure of its sequence would otherwise spend its budget on copies.
+    A policy that has converged to one sequence would otherwise spend its budget on copies.
 
     Attributes:
         sequences: (M, L) int64.
-        image: Position of the image that each is tried on, (M,) int64, ascending.
-        share: Part of the samples that it stands for, (M,), in all 1.
-        of_sample: The trial of each sample, (B,) int64.
+        image: Position of the image that each runs on, (M,) int64, ascending.
+        weight: Fraction of the samples that each stands for, (M,), in all 1.
+        inverse: The rollout of each sample, (B,) int64.
+
+    Example:
+        >>> sequences = torch.tensor([[0, 1], [0, 1], [1, 0], [1, 0]])
+        >>> rollouts = UniqueRollouts.of(sequences, group=4)
+        >>> rollouts.sequences.tolist(), rollouts.weight.tolist(), rollouts.inverse.tolist()
+        ([[0, 1], [1, 0]], [0.5, 0.5], [0, 0, 1, 1])
     """
 
     sequences: Tensor
     image: Tensor
-    share: Tensor
-    of_sample: Tensor
+    weight: Tensor
+    inverse: Tensor
 
     @classmethod
-    def of(cls, sequences: Tensor, group: int) -> Trials:
-        """The trials of samples (B, L), ``group`` of them in turn on each image."""
+    def of(cls, sequences: Tensor, group: int) -> UniqueRollouts:
+        """Find the unique rollouts of samples (B, L), ``group`` of them in turn on each image."""
         image = torch.arange(len(sequences) // group, device=sequences.device).repeat_interleave(group)
-        pairs, of_sample, counts = torch.cat([image[:, None], sequences], 1).unique(
+        pairs, inverse, counts = torch.cat([image[:, None], sequences], 1).unique(
             dim=0, return_inverse=True, return_counts=True
         )
-        return cls(pairs[:, 1:], pairs[:, 0], counts / len(sequences), of_sample)
+        return cls(pairs[:, 1:], pairs[:, 0], counts / len(sequences), inverse)
 
 
-class SequenceLearner:
-    """REINFORCE, PPO or GRPO for any sequence policy.
-
-    Args:
-        policy: Trained in place.
-        settings: Which algorithm, and its numbers.
-    """
-
-    def __init__(self, policy: SequencePolicy, settings: LearnerSettings) -> None:
-        self.policy, self.settings = policy, settings
-        self.optimizer = torch.optim.Adam(policy.parameters(), settings.sequence_lr, betas=(0.9, 0.99))
-        self.reference = copy.deepcopy(policy).requires_grad_(False)
-        self.updates = 0
-
-    def draw(self, count: int, progress: float) -> Sampled:
-        """Draw ``count`` sequences after a part ``progress`` of the training."""
-        return self.policy.sample(count, self.settings.temperature(progress))
-
-    def update(self, sampled: Sampled, rewards: Tensor, progress: float) -> Tensor:
-        """Learn from what the sequences earned.
-
-        Args:
-            sampled: From :meth:`draw`.
-            rewards: (N, G): G sequences in turn on each of N images.
-            progress: As in :meth:`draw`.
-
-        Returns:
-            The loss of the last epoch, a scalar without gradient.
-        """
-        settings = self.settings
-        self.optimizer.param_groups[0]["lr"] = settings.sequence_lr * settings.step_size(progress)
-        if settings.reference_every and self.updates % settings.reference_every == 0:
-            self.reference.load_state_dict(self.policy.state_dict())
-        self.updates += 1
-        advantage = advantages(rewards, settings.baseline, settings.normalise).flatten()
-        for epoch in range(settings.epochs):
-            # The first time the policy is still the one that drew the sequences.
-            now = sampled if epoch == 0 else self.policy.evaluate(sampled.sequences, settings.temperature(progress))
-            loss = self._loss(now, sampled, advantage, settings.temperature(progress))
-            _descend(loss, self.optimizer, settings.max_grad_norm)
-        return loss.detach()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Policy, reference policy, optimiser and number of updates."""
-        return {
-            "policy": self.policy.state_dict(),
-            "reference": self.reference.state_dict(),
-            "sequence_optimizer": self.optimizer.state_dict(),
-            "updates": self.updates,
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` gave; further keys are ignored."""
-        self.policy.load_state_dict(state["policy"])
-        self.reference.load_state_dict(state["reference"])
-        self.optimizer.load_state_dict(state["sequence_optimizer"])
-        self.updates = state["updates"]
-
-    def _loss(self, now: Sampled, drawn: Sampled, advantage: Tensor, temperature: float) -> Tensor:
-        settings = self.settings
-        if settings.algorithm == "reinforce":
-            loss = reinforce_loss(now.log_probs, advantage)
-        else:
-            loss = clipped_loss(now.log_probs, drawn.log_probs, advantage, settings.clip)
-        if settings.entropy_bonus:
-            loss = loss - settings.entropy_bonus * now.entropies.mean()
-        if settings.kl:
-            with torch.no_grad():
-                reference = self.reference.evaluate(drawn.sequences, temperature).log_probs
-            loss = loss + settings.kl * kl_estimate(now.log_probs, reference)
-        return loss
-
-
-def _descend(loss: Tensor, optimizer: torch.optim.Optimizer, max_grad_norm: float) -> None:
-    """One clipped gradient step."""
+def _gradient_step(loss: Tensor, optimizer: torch.optim.Optimizer, max_grad_norm: float) -> None:
+    """Take one step along the gradient, clipped to a norm."""
     optimizer.zero_grad()
     loss.backward()
-    clip_grad_norm_(_parameters(optimizer), max_grad_norm)
+    clip_grad_norm_(optimizer.param_groups[0]["params"], max_grad_norm)
     optimizer.step()
-
-
-def _parameters(optimizer: torch.optim.Optimizer) -> Iterable[Tensor]:
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]

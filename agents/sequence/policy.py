@@ -22,17 +22,25 @@ class Sampled(NamedTuple):
 
 
 def each_once(used: Tensor) -> Tensor:
-    """The mask of POS-ISP: each module at most once, in any order; the end is always allowed."""
+    """Allow each module at most once, in any order, as POS-ISP does; the end is always allowed."""
     return torch.cat([~used, torch.ones_like(used[:, :1])], 1)
 
 
 class SequencePolicy(nn.Module, ABC):
-    """Emits one module a step until the end token or ``max_length`` modules; a whole batch at once.
+    """Base of policies that emit one module per step until the end token, or ``max_length`` modules; in batches.
 
     Args:
         num_modules: K; tokens 0..K-1 are modules, K ends the sequence, K + 1 starts it.
         max_length: L, the longest sequence.
         mask: What may come next.
+
+    Example:
+        >>> from agents.sequence.networks import TablePolicy
+        >>> policy = TablePolicy(num_modules=2, max_length=2)  # its logits are zero at the start
+        >>> policy.sample(5).sequences.shape
+        torch.Size([5, 2])
+        >>> policy.evaluate(torch.tensor([[2, 2], [0, 1]])).log_probs.exp().mul(6).round().tolist()
+        [2.0, 1.0]
     """
 
     def __init__(self, num_modules: int, max_length: int, mask: Mask = each_once) -> None:
@@ -43,19 +51,19 @@ class SequencePolicy(nn.Module, ABC):
 
     @abstractmethod
     def logits(self, tokens: Tensor, step: int, state: Any) -> tuple[Tensor, Any]:
-        """Scores of the next token.
+        """Return the logits of the next token.
 
         Args:
             tokens: The token before, (B,).
             step: How many came before, 0 to L - 1.
-            state: What this returned a step earlier; ``None`` at first.
+            state: What this has returned a step earlier; ``None`` at first.
 
         Returns:
             Logits (B, K + 1), and the state for the next step.
         """
 
     def _decode(self, count: int, temperature: float, forced: Tensor | None, greedy: bool = False) -> Sampled:
-        """Decode ``count`` sequences at once: sample them, take the likeliest token, or follow ``forced`` ones."""
+        """Decode ``count`` sequences: sample each token, take the likeliest, or follow ``forced`` sequences (B, L)."""
         device = next(self.parameters()).device
         tokens = torch.full((count,), self.start_token, device=device)
         used = torch.zeros(count, self.num_modules + 1, dtype=torch.bool, device=device)
@@ -81,40 +89,36 @@ class SequencePolicy(nn.Module, ABC):
         return Sampled(torch.stack(chosen, 1), log_probs, entropies)
 
     def sample(self, count: int, temperature: float = 1.0) -> Sampled:
-        """Draw ``count`` sequences, differentiable in their log-probabilities and entropies."""
+        """Sample ``count`` sequences, differentiable in their log-probabilities and entropies."""
         return self._decode(count, temperature, None)
 
     def evaluate(self, sequences: Tensor, temperature: float = 1.0) -> Sampled:
-        """Log-probabilities of given sequences, (B, L), padded with the end token."""
+        """Return the log-probabilities and entropies of given sequences, (B, L), padded with the end token."""
         return self._decode(len(sequences), temperature, sequences)
 
     @torch.no_grad()
     def greedy(self) -> Tensor:
-        """The sequence of likeliest tokens, (L,) int64, padded with the end token.
+        """Return the sequence of likeliest tokens, (L,) int64, padded with the end token.
 
         It is decoded once, and again when a parameter has changed (a write through ``parameter.data`` goes unseen).
         """
         versions = _versions(self)
-        if self._greedy is None or versions is None or not _same(self._greedy[0], versions):
-            sequence = self._decode(1, 1.0, None, greedy=True).sequences[0]
-            if versions is None:
-                return sequence
-            self._greedy = versions, sequence
-        return self._greedy[1].clone()
+        if self._greedy is not None and versions is not None:
+            known, sequence = self._greedy
+            if all(a[0] is b[0] and a[1:] == b[1:] for a, b in zip(known, versions, strict=True)):
+                return sequence.clone()
+        sequence = self._decode(1, 1.0, None, greedy=True).sequences[0]
+        self._greedy = None if versions is None else (versions, sequence)
+        return sequence.clone()
 
 
 _Versions = list[tuple[Tensor, int, torch.device, int]]
 
 
 def _versions(policy: SequencePolicy) -> _Versions | None:
-    """What tells that a parameter was replaced, moved or written to; ``None`` where torch does not keep count."""
+    """Return what changes when a parameter is replaced, moved or written to; ``None`` where torch keeps no count."""
     parameters = list(policy.parameters())
     if any(parameter.is_inference() for parameter in parameters):
         return None
     # ``Module.to`` puts other memory into the same parameter; the tensor is held, so that no other takes its place.
     return [(p, p._version, p.device, p.untyped_storage()._cdata) for p in parameters]
-
-
-def _same(one: _Versions, other: _Versions) -> bool:
-    pairs = zip(one, other, strict=True)
-    return all(a[0] is b[0] and a[1:] == b[1:] for a, b in pairs)

@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from agents.sequence.learner import SequenceTraining
+from agents.sequence.learner import SequenceLearner
+from agents.sequence.networks import POLICIES, ParameterPredictor
 from agents.sequence.policy import SequencePolicy
-from agents.sequence.predictor import ParameterPredictor
 from agents.sequence.released import fill, longest, read_released
-from agents.sequence.settings import POLICIES, LearnerSettings
+from agents.sequence.settings import LearnerSettings
 from isp_gym.benchmark import Agent, Training
 from isp_gym.config import refuse_contradictions, typed
 from isp_gym.modules import Bank, get_bank
@@ -23,7 +23,7 @@ from isp_gym.pipelines import Pipelines, Rules
 
 
 class POSISP(Agent):
-    """A policy for the module sequence and a CNN for the parameters, trained together.
+    """Learn one module sequence for the task, and a CNN that predicts its parameters from each image.
 
     Where the problem allows a module more than once, each of its uses has the same parameters: they are predicted from
     the image, one vector for the whole bank.
@@ -31,6 +31,24 @@ class POSISP(Agent):
     Args:
         **settings: Fields of :class:`agents.sequence.settings.LearnerSettings`. A saved policy brings its own along;
             what is given here must not contradict them.
+
+    Attributes:
+        settings: The resolved hyper-parameters.
+        rules: What its pipelines obey; set by :meth:`build`, as are the networks.
+        policy: The sequence policy, the same for every image.
+        predictor: The parameter predictor.
+
+    Example:
+        >>> from isp_gym.modules import get_bank
+        >>> agent = POSISP(policy="table", width=4)
+        >>> agent.build(Rules(get_bank("stable", ("exposure", "gamma")), max_length=2))
+        >>> images = torch.rand(3, 3, 32, 32)
+        >>> agent.sequence.tolist(), agent.predict_params(images).shape
+        ([0, 1], torch.Size([3, 2]))
+        >>> agent.pipelines(images).names(0)
+        ('exposure', 'gamma')
+        >>> agent.enhance(images).shape
+        torch.Size([3, 3, 32, 32])
     """
 
     exact_resume = True
@@ -49,7 +67,7 @@ class POSISP(Agent):
         self.policy = POLICIES[settings.policy](bank.num_modules, rules.max_length, rules.allowed)
         self.predictor = ParameterPredictor(
             bank.num_params,
-            bank.neutral if settings.neutral_start else None,
+            bank.neutral if settings.identity_init else None,
             settings.linear_input,
             settings.width,
             bank.num_modules if settings.condition else 0,
@@ -59,35 +77,35 @@ class POSISP(Agent):
         """Learn until the budget of task evaluations is spent."""
         self.build(training.rules)
         self.networks.to(training.setting.device)
-        learner = SequenceTraining(self.policy, self.predictor, training, self.settings)
+        learner = SequenceLearner(self.policy, self.predictor, training, self.settings)
         training.resume(learner)
         while learner.iterate():
             training.checkpoint(self, learner)
 
     @property
     def networks(self) -> nn.ModuleDict:
-        """The controller: all that is needed at inference."""
+        """Return the controller: all that is needed at inference."""
         return nn.ModuleDict({"policy": self.policy, "predictor": self.predictor})
 
     @property
     def bank(self) -> Bank:
-        """The modules that it chooses from."""
+        """Return the modules that it chooses from."""
         return self.rules.bank
 
     @property
     def sequence(self) -> Tensor:
-        """The task-level sequence by greedy decoding, (L,) int64, without the end token."""
+        """Return the task-level sequence by greedy decoding, (L,) int64, without the end token."""
         greedy = self.policy.greedy()
         return greedy[greedy != self.policy.end_token]
 
     @torch.no_grad()
     def predict_params(self, images: Tensor) -> Tensor:
-        """Normalised parameters of every module for each image, (B, 3, H, W) -> (B, P), on the device of the images."""
+        """Predict normalised parameters of every module, (B, 3, H, W) -> (B, P), on the device of the images."""
         sequences = self.policy.greedy().repeat(len(images), 1)
         return self.predictor(images.to(sequences.device), sequences).to(images.device)
 
     def pipelines(self, images: Tensor) -> Pipelines:
-        """The task-level sequence for each image, with the parameters that are predicted for it."""
+        """Return the task-level sequence for each image, with the parameters that are predicted for it."""
         sequences = self.policy.greedy().to(images.device).repeat(len(images), 1)
         return Pipelines(self.rules, sequences, self.predict_params(images))
 
@@ -98,14 +116,14 @@ class POSISP(Agent):
 
     @torch.no_grad()
     def likelihood(self, sequence: Tensor) -> float:
-        """Probability of a sequence, (n,) tokens with or without end tokens, at temperature 1."""
+        """Return the probability of a sequence, (n,) tokens with or without end tokens, at temperature 1."""
         padded = F.pad(sequence, (0, self.policy.max_length - len(sequence)), value=self.policy.end_token)
         device = next(self.policy.parameters()).device
         return float(self.policy.evaluate(padded.to(device)[None]).log_probs.exp())
 
     @torch.no_grad()
     def diagnostics(self) -> dict[str, float]:
-        """How sure the sequence policy is at temperature 1, as the paper plots it (Fig. 5)."""
+        """Return how far the sequence policy has converged, at temperature 1, as the paper plots it (Fig. 5)."""
         greedy = self.policy.greedy()
         return {
             "entropy": float(self.policy.sample(256).entropies.mean()),
@@ -114,11 +132,11 @@ class POSISP(Agent):
         }
 
     def state(self) -> dict[str, Any]:
-        """The networks, and all that is needed to build them again."""
+        """Return the networks, and all that is needed to build them again."""
         return {**self.networks.state_dict(), **self.rules.to_dict(), "options": asdict(self.settings)}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Build the networks that :meth:`state` was asked of.
+        """Build the networks of which :meth:`state` was taken.
 
         Raises:
             UserError: An option that was given to this agent contradicts the saved ones.
@@ -142,7 +160,7 @@ class POSISP(Agent):
         """
         policy, predictor = read_released(path)
         bank = get_bank("reference")
-        agent = cls(linear_input=True, neutral_start=False)
+        agent = cls(linear_input=True, identity_init=False)
         agent.build(Rules(bank, longest(policy, otherwise=bank.num_modules)))
         fill(agent.policy, policy, path)
         fill(agent.predictor, predictor, path)

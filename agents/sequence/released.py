@@ -1,4 +1,4 @@
-"""The checkpoints of the authors' release, ``{"iter": int, "agent_model": state_dict}``."""
+"""Checkpoints of the authors' release, ``{"iter": int, "agent_model": state_dict}``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from isp_gym.errors import UserError
 
-# Where the release keeps what our networks call otherwise.
+# Layers that our networks name otherwise: theirs -> ours.
 PREDICTOR_LAYERS = {
     **{"enc1.0": "convs.0", "enc1.2": "convs.1", "enc1.4": "convs.2", "enc2.0": "convs.3", "enc3.0": "convs.4"},
     **{"fc1": "fc1", "fc2": "fc2", "decoder.0": "hidden", "decoder.2": "out"},
@@ -23,7 +23,7 @@ _KEY = re.compile(r"(?:.*\.)?(action_agent|param_net)\.(.+)\.(\w+)")
 
 
 def read_released(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """State dicts of the sequence policy and of the parameter predictor, under our names.
+    """Read the state dicts of the sequence policy and of the parameter predictor, under our names.
 
     Args:
         path: The ``.pth`` file; it is read with ``weights_only=True``.
@@ -49,7 +49,7 @@ def read_released(path: str | Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def longest(policy: dict[str, Any], otherwise: int) -> int:
-    """The longest sequence that a state dict of the sequence policy has step embeddings for."""
+    """Return the longest sequence that a state dict of the sequence policy has step embeddings for."""
     steps = policy.get("step_embed.weight")
     return len(steps) - 1 if isinstance(steps, Tensor) and steps.ndim == 2 and len(steps) > 1 else otherwise
 

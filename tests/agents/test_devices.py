@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from agents import POSISP
-from agents.sequence.predictor import squash
-from agents.sequence.settings import POLICIES
+from agents.sequence.networks import POLICIES, squash
 from isp_gym.envs.config import EnvConfig
 from isp_gym.modules import get_bank
 from isp_gym.pipelines import Rules
@@ -39,14 +38,14 @@ def test_parameter_predictor(condition):
     agent.build(RULES["free"])
     predictor, images = agent.predictor.to("meta"), torch.zeros(2, 3, 16, 16, device="meta")
     tokens = torch.zeros(3, 4, dtype=torch.int64, device="meta")
-    scores = predictor.scores(images, tokens, torch.zeros(3, dtype=torch.int64, device="meta"))
-    assert squash(scores).device.type == "meta" and predictor(images, tokens[:2]).device.type == "meta"
+    pretanh = predictor.pretanh(images, tokens, torch.zeros(3, dtype=torch.int64, device="meta"))
+    assert squash(pretanh).device.type == "meta" and predictor(images, tokens[:2]).device.type == "meta"
 
 
 @pytest.mark.parametrize(
     "device", [pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA"))]
 )
-@pytest.mark.parametrize("options", [{}, {"condition": True, "policy": "markov", "algorithm": "grpo", "kl": 0.1}])
+@pytest.mark.parametrize("options", [{}, {"condition": True, "policy": "markov", "algorithm": "grpo", "kl_coef": 0.1}])
 def test_training_and_answers(options, device):
     check_agent(lambda: POSISP(**options), setting=EnvConfig(num_scenes=8, image_size=32, device=device))
 

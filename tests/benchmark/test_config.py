@@ -92,7 +92,7 @@ def test_one_agent_twice_under_two_names(tmp_path):
         (MINIMAL + "problems: {a/b: {}}", "'a/b' cannot be a folder's name"),
         ("agents: {'..': {agent: input}}", "cannot be a folder's name"),
         ("agents: {' x': {agent: input}}", "cannot be a folder's name"),
-        ("agents: {posisp: {sequence_lr: fast}}", "sequence_lr"),
+        ("agents: {posisp: {sequence_learning_rate: fast}}", "sequence_learning_rate"),
         ("agents: {posisp: 3}", "must be a mapping"),
         ("agents: {}", "names no agents"),
         ("- a list", "must be a mapping"),

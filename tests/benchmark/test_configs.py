@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from torch import nn
 
 from agents import POSISP
 from agents.sequence.learner import SequenceLearner
+from agents.sequence.policy import SequencePolicy
 from isp_gym.benchmark import Training
 from isp_gym.benchmark.config import load_config
 from isp_gym.benchmark.plan import plans_of
@@ -45,19 +45,22 @@ class TestThePaper:
         reward, settings = problem.setting("train").make_reward(), agent.settings
         assert (problem.env.image_size, problem.env.bank, problem.budget) == (512, "reference", 15_000 * 8)
         assert (reward.low, reward.high, reward.low_weight, reward.high_weight) == (0.01, 0.9, 1000, 10)
-        assert (settings.batch_size, settings.params_lr, settings.sequence_lr) == (8, 1e-4, 3e-5)
-        assert SequenceLearner(nn.Linear(1, 1), settings).optimizer.defaults["betas"] == (0.9, 0.99)
+        assert (settings.batch_size, settings.params_learning_rate, settings.sequence_learning_rate) == (8, 1e-4, 3e-5)
+        agent.build(problem.env.rules)
+        training = Training(problem.setting("train"), 0, Budget(0))
+        learner = SequenceLearner(agent.policy, agent.predictor, training, settings)
+        assert learner.sequence_optimizer.defaults["betas"] == learner.params_optimizer.defaults["betas"] == (0.9, 0.99)
 
     def test_temperature_of_every_iteration(self, monkeypatch):
         """Of a training of 30 iterations, hence with a half-life of 6 in place of 3,000 of 15,000."""
         problem, agent = posisp("posisp-paper", *SMALL, "budget=240")
-        drawn = []
-        draw = SequenceLearner.draw
+        sampled = []
+        sample = SequencePolicy.sample
 
-        def recorded(learner, count, progress):
-            drawn.append((count, learner.settings.temperature(progress)))
-            return draw(learner, count, progress)
+        def recorded(policy, count, temperature):
+            sampled.append((count, temperature))
+            return sample(policy, count, temperature)
 
-        monkeypatch.setattr(SequenceLearner, "draw", recorded)
+        monkeypatch.setattr(SequencePolicy, "sample", recorded)
         agent.train(Training(problem.setting("train"), 0, Budget(problem.budget)))
-        assert drawn == [(8, pytest.approx(0.2 + 2.3 * 2 ** (-i / 6))) for i in range(30)]
+        assert sampled == [(8, pytest.approx(0.2 + 2.3 * 2 ** (-i / 6))) for i in range(30)]

@@ -67,7 +67,7 @@ def to_released(agent):
 
 class TestOtherSpecs:
     def test_a_released_checkpoint_brings_its_bank(self, problem, tmp_path):
-        saved = POSISP(linear_input=True, neutral_start=False)
+        saved = POSISP(linear_input=True, identity_init=False)
         saved.build(Rules(get_bank("reference"), 10))
         torch.save({"iter": 1, "agent_model": to_released(saved)}, tmp_path / "policy.pth")
         spec = f"posisp:{tmp_path / 'policy.pth'}"

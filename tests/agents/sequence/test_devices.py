@@ -4,10 +4,8 @@ import pytest
 import torch
 
 from agents import POSISP
-from agents.algorithms import advantages, clipped_loss, kl_estimate, reinforce_loss
-from agents.algorithms.reinforce import BASELINES
-from agents.sequence.predictor import ParameterPredictor, order_matrix
-from agents.sequence.settings import POLICIES
+from agents.algorithms import BASELINES, advantages, clipped_loss, kl_estimate, reinforce_loss
+from agents.sequence.networks import POLICIES, ParameterPredictor, order_matrix
 from isp_gym.modules import get_bank
 from isp_gym.pipelines import Rules
 
@@ -29,12 +27,12 @@ class TestPolicy:
 
 class TestPredictor:
     @pytest.mark.parametrize("condition_on", [0, 3])
-    def test_scores(self, device, condition_on):
+    def test_pretanh(self, device, condition_on):
         predictor = device.to(ParameterPredictor(9, torch.rand(9), width=4, condition_on=condition_on))
         images, rows = device.rand(2, 3, 40, 30, grad=True), device.to(torch.tensor([0, 1, 1]))
-        scores = predictor.scores(images, device.to(SEQUENCES), rows)
-        assert scores.shape == (3, 9) and device.has(scores)
-        scores.sum().backward()
+        pretanh = predictor.pretanh(images, device.to(SEQUENCES), rows)
+        assert pretanh.shape == (3, 9) and device.has(pretanh)
+        pretanh.sum().backward()
         assert device.has(images.grad)
 
     def test_order_matrix(self, device):
@@ -53,9 +51,9 @@ def test_networks(device, condition, typed_order):
 
 
 @pytest.mark.parametrize("baseline", BASELINES)
-@pytest.mark.parametrize("normalise", [False, True])
-def test_advantages(device, baseline, normalise):
-    assert device.has(advantages(device.rand(3, 4), baseline, normalise))
+@pytest.mark.parametrize("normalize", [False, True])
+def test_advantages(device, baseline, normalize):
+    assert device.has(advantages(device.rand(3, 4), baseline, normalize))
 
 
 def test_losses(device):

@@ -5,9 +5,7 @@ import pytest
 import torch
 
 from agents.algorithms import reinforce_loss
-from agents.sequence.gru import GRUPolicy
-from agents.sequence.settings import POLICIES
-from agents.sequence.table import TablePolicy
+from agents.sequence.networks import POLICIES, GRUPolicy, TablePolicy
 
 
 def every_sequence(modules: int, length: int) -> torch.Tensor:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from agents import POSISP
-from agents.sequence.learner import SequenceTraining
+from agents.sequence.learner import SequenceLearner
 from isp_gym.benchmark import Training
 from isp_gym.budget import Budget
 from isp_gym.envs.config import EnvConfig
@@ -32,9 +32,9 @@ def mean_reward(agent: POSISP, training: Training) -> float:
 
 class TestTraining:
     @pytest.mark.parametrize("update", ["alternate", "joint"])
-    def test_finds_a_pipeline_that_pays(self, update):
+    def test_finds_a_good_pipeline(self, update):
         budget = 960
-        agent, training = train(budget=budget, update=update, params_lr=3e-3, sequence_lr=3e-3)
+        agent, training = train(budget=budget, update=update, params_learning_rate=3e-3, sequence_learning_rate=3e-3)
         assert budget - 4 < training.budget.task_evaluations <= budget
         # Over 6 seeds, default and AVX2 kernels: reward 0.11 to 0.15, probability 0.79 to 1. Without a step: -1.17 and
         # 0.10 to 0.16.
@@ -52,7 +52,7 @@ class TestTraining:
         agent.build(training.rules)
         with torch.no_grad():
             agent.policy.decoder.bias[training.bank.end_token] = 100.0
-        learner = SequenceTraining(agent.policy, agent.predictor, training, agent.settings)
+        learner = SequenceLearner(agent.policy, agent.predictor, training, agent.settings)
         while learner.iterate():
             pass
         assert training.remaining < 4
@@ -71,8 +71,8 @@ class TestOptions:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"sequence_lrate": 1}, "did you mean 'sequence_lr'"),
-            ({"sequence_lr": "fast"}, "sequence_lr"),
+            ({"sequence_lrate": 1}, "did you mean 'sequence_learning_rate'"),
+            ({"sequence_learning_rate": "fast"}, "sequence_learning_rate"),
             ({"baseline": "critic"}, "unknown baseline 'critic'"),
             ({"update": "never"}, "unknown update 'never'"),
             ({"batch_size": 10}, "batch_size 10"),
@@ -86,7 +86,7 @@ class TestOptions:
     def test_temperature_covers_half_its_way_in_a_half_life(self):
         settings = POSISP().settings
         assert settings.temperature(0.0) == pytest.approx(2.5)
-        assert settings.temperature(settings.half_life) == pytest.approx((2.5 + 0.2) / 2)
+        assert settings.temperature(settings.temperature_half_life) == pytest.approx((2.5 + 0.2) / 2)
 
 
 PLACES = {
@@ -98,7 +98,7 @@ PLACES = {
 
 class TestRules:
     @pytest.mark.parametrize("setting", PLACES.values(), ids=PLACES)
-    def test_the_policy_draws_legal_sequences_only(self, setting):
+    def test_the_policy_samples_legal_sequences_only(self, setting):
         agent = POSISP(policy="markov")
         agent.build(setting.rules)
         for parameter in agent.policy.parameters():
@@ -124,12 +124,12 @@ class TestState:
         agent.build(Rules(get_bank("stable"), 4, typed=True, repeats=True))
         return agent
 
-    def test_the_card_holds_every_resolved_setting(self, tmp_path):
+    def test_the_metadata_hold_every_resolved_setting(self, tmp_path):
         agent = self.make(width=8)
         agent.save(tmp_path)
-        card = json.loads((tmp_path / "policy.json").read_text())
-        assert card.pop("options") == asdict(agent.settings)
-        assert card == {
+        metadata = json.loads((tmp_path / "policy.json").read_text())
+        assert metadata.pop("options") == asdict(agent.settings)
+        assert metadata == {
             "bank": "stable",
             "modules": list(get_bank("stable").names),
             "max_length": 4,
@@ -137,7 +137,7 @@ class TestState:
             "repeats": True,
         }
 
-    def test_what_is_not_given_comes_from_the_card(self, tmp_path):
+    def test_what_is_not_given_comes_from_the_metadata(self, tmp_path):
         saved, images = self.make(width=8, linear_input=True, policy="markov"), torch.rand(2, 3, 16, 16)
         saved.save(tmp_path)
         again = POSISP()
@@ -149,10 +149,10 @@ class TestState:
         ("options", "message"),
         [
             ({"linear_input": False}, "linear_input=False contradicts the saved policy's linear_input=True"),
-            ({"sequence_lr": 0.5}, "sequence_lr=0.5 contradicts the saved policy's sequence_lr=0.001"),
+            ({"width": 13}, "width=13 contradicts the saved policy's width=32"),
         ],
     )
-    def test_what_contradicts_the_card_is_named(self, tmp_path, options, message):
+    def test_what_contradicts_the_metadata_is_named(self, tmp_path, options, message):
         self.make(linear_input=True).save(tmp_path)
         with pytest.raises(UserError, match=message):
             POSISP(**options).load(tmp_path)
@@ -161,11 +161,11 @@ class TestState:
         self.make(width=8).save(tmp_path)
         POSISP(width="8").load(tmp_path)
 
-    def test_a_card_without_an_option_is_refused(self, tmp_path):
+    def test_metadata_without_an_option_are_refused(self, tmp_path):
         self.make().save(tmp_path)
-        card = json.loads((tmp_path / "policy.json").read_text())
-        del card["options"]["width"]
-        (tmp_path / "policy.json").write_text(json.dumps(card))
+        metadata = json.loads((tmp_path / "policy.json").read_text())
+        del metadata["options"]["width"]
+        (tmp_path / "policy.json").write_text(json.dumps(metadata))
         with pytest.raises(UserError, match="holds something else than this POSISP: 'width'"):
             POSISP().load(tmp_path)
 

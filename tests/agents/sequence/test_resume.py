@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from agents import POSISP
-from agents.sequence.learner import SequenceTraining
+from agents.sequence.learner import SequenceLearner
 from isp_gym.benchmark import Training
 from isp_gym.budget import Budget
 from isp_gym.envs.config import EnvConfig
@@ -18,9 +18,9 @@ from isp_gym.testing.interruption import Interrupted, MemoryRecorder
 SMALL = EnvConfig(num_scenes=12, image_size=16, modules=("exposure", "gamma", "desaturation"))
 ALGORITHMS = {
     "reinforce": {},
-    "batch": {"baseline": "batch", "normalise": False},
-    "ppo": {"algorithm": "ppo", "epochs": 2},
-    "grpo": {"algorithm": "grpo", "epochs": 2, "kl": 0.1, "reference_every": 3},
+    "batch": {"baseline": "batch", "normalize_advantage": False},
+    "ppo": {"algorithm": "ppo", "n_epochs": 2},
+    "grpo": {"algorithm": "grpo", "n_epochs": 2, "kl_coef": 0.1, "reference_update_interval": 3},
 }
 
 
@@ -68,10 +68,14 @@ def test_problems(setting):
     check_resumes_exactly({"condition": True, "width": 4}, setting)
 
 
-def test_numbers_are_logged():
-    _, recorder = train({})
+@pytest.mark.parametrize(
+    ("options", "further"), [({}, ()), (ALGORITHMS["ppo"], ("approx_kl",))], ids=["reinforce", "ppo"]
+)
+def test_numbers_are_logged(options, further):
+    _, recorder = train(options)
     assert len(recorder.numbers) == recorder.checkpoints
-    names = {"loss", "reward", "policy_loss", "params_loss", "entropy", "unique_rollouts"}
+    losses = {f"losses/{name}" for name in ("task_loss", "params_loss", "policy_loss", "entropy", *further)}
+    names = {*losses, "charts/episodic_return", "charts/unique_rollouts"}
     assert all(numbers.keys() == names for numbers in recorder.numbers)
 
 
@@ -79,7 +83,7 @@ def test_the_schedule_comes_from_the_interrupted_training():
     def learner(budget):
         agent, training = POSISP(width=4), Training(SMALL, 7, Budget(budget))
         agent.build(training.rules)
-        return SequenceTraining(agent.policy, agent.predictor, training, agent.settings)
+        return SequenceLearner(agent.policy, agent.predictor, training, agent.settings)
 
     first, second = learner(48), learner(24)
     first.iterate()

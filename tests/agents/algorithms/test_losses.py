@@ -1,9 +1,43 @@
+from itertools import product
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.algorithms import clipped_loss, kl_estimate, reinforce_loss
+from agents.algorithms import advantages, clipped_loss, kl_estimate, reinforce_loss
+
+numbers = st.floats(-5, 5)
+
+
+class TestReinforceLoss:
+    def test_each_sequence_is_paid_its_own_reward(self):
+        log_probs = torch.zeros(3, requires_grad=True)
+        reinforce_loss(log_probs, torch.tensor([1.0, 0.0, -2.0])).backward()
+        torch.testing.assert_close(log_probs.grad, torch.tensor([-1 / 3, 0.0, 2 / 3]))
+
+    def test_refuses_to_broadcast(self):
+        # (B,) times (B, 1) is the published credit bug: every sequence is paid the batch mean.
+        with pytest.raises(ValueError, match=r"\(4,\).*\(4, 1\)"):
+            reinforce_loss(torch.zeros(4), torch.zeros(4, 1))
+
+    @settings(max_examples=10, deadline=None)
+    @given(st.lists(numbers, min_size=3, max_size=3), st.lists(numbers, min_size=6, max_size=6))
+    @pytest.mark.parametrize(
+        ("baseline", "images", "group"), [("none", 1, 1), ("batch", 2, 1), ("image", 1, 3), ("image", 2, 2)]
+    )
+    def test_expected_gradient_is_that_of_the_expected_reward(self, baseline, images, group, logits, rewards):
+        """No sampling: all batches that three actions can make, each with its probability."""
+        logits = torch.tensor(logits, dtype=torch.float64, requires_grad=True)
+        rewards = torch.tensor(rewards, dtype=torch.float64).reshape(2, 3)[:images]
+        (exact,) = torch.autograd.grad(-(logits.softmax(0) * rewards).sum(1).mean(), logits)
+        log_p, total = logits.log_softmax(0), 0.0
+        for batch in product(range(3), repeat=images * group):
+            actions = torch.tensor(batch)
+            gain = advantages(rewards.gather(1, actions.reshape(images, group)), baseline).flatten()
+            probability = log_p.detach()[actions].sum().exp()
+            total = total + probability * reinforce_loss(log_p[actions], gain)
+        torch.testing.assert_close(torch.autograd.grad(total, logits)[0], exact, atol=1e-9, rtol=1e-6)
 
 
 class TestClippedLoss:

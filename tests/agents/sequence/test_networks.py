@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from agents.sequence.predictor import ParameterPredictor, order_matrix, squash
+from agents.sequence.networks import MarkovPolicy, ParameterPredictor, TablePolicy, order_matrix, squash
 from isp_gym.modules import get_bank
 
 
@@ -47,18 +47,35 @@ class TestSequence:
     def test_a_conditioned_predictor_tells_orders_apart(self):
         predictor, images = ParameterPredictor(9, condition_on=3), torch.rand(2, 3, 64, 64)
         sequences = torch.tensor([[0, 1, 3], [1, 0, 3], [0, 1, 3], [3, 3, 3]])
-        scores = predictor.scores(images, sequences, torch.tensor([0, 0, 1, 1]))
-        assert scores.shape == (4, 9)
-        assert not torch.allclose(scores[0], scores[1], atol=1e-4)
-        torch.testing.assert_close(scores[2], predictor.scores(images[1:], sequences[2:3], torch.tensor([0]))[0])
+        pretanh = predictor.pretanh(images, sequences, torch.tensor([0, 0, 1, 1]))
+        assert pretanh.shape == (4, 9)
+        assert not torch.allclose(pretanh[0], pretanh[1], atol=1e-4)
+        torch.testing.assert_close(pretanh[2], predictor.pretanh(images[1:], sequences[2:3], torch.tensor([0]))[0])
 
     def test_another_does_not_look(self):
         predictor, images = ParameterPredictor(9), torch.rand(2, 3, 64, 64)
         rows, sequences = torch.tensor([0, 0, 1]), torch.tensor([[0, 1], [1, 0], [2, 2]])
-        scores = predictor.scores(images, sequences, rows)
-        assert torch.equal(squash(scores), predictor(images)[rows])
+        pretanh = predictor.pretanh(images, sequences, rows)
+        assert torch.equal(squash(pretanh), predictor(images)[rows])
 
 
 @pytest.mark.parametrize(("width", "most"), [(32, 530_000), (13, 100_000)])
 def test_size(width, most):
     assert sum(p.numel() for p in ParameterPredictor(27, width=width).parameters()) <= most
+
+
+def test_the_table_knows_how_many_came_before():
+    policy = TablePolicy(3, 3)
+    with torch.no_grad():
+        policy.table[0, 2] = policy.table[1, 0] = policy.table[2, 3] = 50.0
+    assert policy.greedy().tolist() == [2, 0, 3]
+    assert policy.evaluate(torch.tensor([[2, 0, 3]])).log_probs > -1e-3
+
+
+def test_a_markov_policy_knows_which_came_before():
+    policy = MarkovPolicy(3, 3)
+    with torch.no_grad():
+        policy.table[0, :2] = 50.0
+        policy.follows[0, 3] = policy.follows[1, 2] = policy.follows[2, 3] = 50.0
+    one, other = policy.evaluate(torch.tensor([[0, 3, 3], [1, 2, 3]])).log_probs.exp()
+    torch.testing.assert_close(torch.stack([one, other]), torch.tensor([0.5, 0.5]), atol=1e-3, rtol=0)
