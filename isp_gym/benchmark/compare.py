@@ -63,7 +63,7 @@ def compare(
     console, folder, start = console or Console(), OutFolder(out), time.perf_counter()
     for problem in config.problems.values():
         for split in SPLITS:
-            _try(problem.setting(split))
+            try_scenes(problem.setting(split))
     config = replace(config, problems={name: problem.counted() for name, problem in config.problems.items()})
     cards = {name: _data_card(problem) for name, problem in config.problems.items()}
     for problem in config.problems.values():
@@ -107,7 +107,7 @@ def _run(places: list[tuple[Plan, Path]], folder: OutFolder, jobs: int, console:
         if said[0] == "done":
             progress.show(finished_row(worker.plan.digest, worker.folder / ROW))
         else:
-            failures.append(_failure(worker, said))
+            failures.append(failure_of(worker, said))
 
     with Progress(console, len({plan.problem.name for plan, _ in places}) > 1) as progress:
         try:
@@ -130,8 +130,8 @@ def _is_finished(plan: Plan, place: Path, folder: OutFolder) -> bool:
     return False
 
 
-def _failure(worker: Worker, said: tuple[str, ...]) -> dict[str, Any]:
-    """What went wrong, for results and for the user; the traceback, if there is one, is kept in the run's folder."""
+def failure_of(worker: Worker, said: tuple[str, ...]) -> dict[str, Any]:
+    """Return what went wrong, for results and the user; the traceback, if there is one, is kept in the run's folder."""
     plan = worker.plan
     if said[0] == "stopped":
         said = ("failed", "its process was asked to stop, and saved itself; the same command goes on", "")
@@ -149,8 +149,8 @@ def _failure(worker: Worker, said: tuple[str, ...]) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def _try(setting: Any) -> None:
-    """Score and measure a scene, and read some: what is unreadable or does not suit the task is found now."""
+def try_scenes(setting: Any) -> None:
+    """Score and measure one scene, and read some: what is unreadable or does not suit the task is found now."""
     scenes = setting.load_scenes()
     batch = scenes.batch([0])
     task = setting.make_task().unmetered

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -54,6 +54,11 @@ class Evaluation:
     pipelines: Pipelines | None
     left_out: int
 
+    @property
+    def refused(self) -> int:
+        """Steps of the pipelines that the rules do not allow, and that were dropped."""
+        return 0 if self.pipelines is None else int(self.pipelines.refused.sum())
+
     def row(self, i: int) -> dict[str, Any]:
         """Scene i's metrics and its exact pipeline; JSON has no NaN, so what it has not is left out."""
         numbers = {name: float(values[i]) for name, values in self.per_scene.items() if not values[i].isnan()}
@@ -61,7 +66,14 @@ class Evaluation:
 
 
 @torch.no_grad()
-def evaluate(agent: Agent, scenes: SceneSet, rules: Rules, task: Task, keep: int = 0) -> Evaluation:
+def evaluate(
+    agent: Agent,
+    scenes: SceneSet,
+    rules: Rules,
+    task: Task,
+    keep: int = 0,
+    on_batch: Callable[[int], None] = lambda scored: None,
+) -> Evaluation:
     """Run an agent on all scenes; it sees what it observes of them only.
 
     Args:
@@ -70,6 +82,7 @@ def evaluate(agent: Agent, scenes: SceneSet, rules: Rules, task: Task, keep: int
         rules: What a pipeline may be; steps that they do not allow are dropped, as in the environments.
         task: Measures the outputs; not metered.
         keep: How many of the processed images to keep.
+        on_batch: Told how many scenes have been scored, some at a time.
 
     Raises:
         UserError: The agent returned something of the wrong kind, or numbers that are not finite; or a metric is not
@@ -81,6 +94,7 @@ def evaluate(agent: Agent, scenes: SceneSet, rules: Rules, task: Task, keep: int
         outputs, pipelines = process(agent, batch, rules)
         parts.append((metric.update(outputs, batch), pipelines))
         kept.append(outputs[: max(0, keep - sum(len(images) for images in kept))])
+        on_batch(min(len(parts) * _CHUNK, len(scenes)))
     made = [pipelines.to("cpu") for _, pipelines in parts if pipelines is not None]
     return Evaluation(
         torch.cat(kept),

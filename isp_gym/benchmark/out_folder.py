@@ -1,4 +1,4 @@
-"""The folder of a comparison: written beside its place, held by one process, and moved there when it is complete.
+"""The folder of a comparison or training: written beside its place, held by one process, moved there when complete.
 
 While it is written it is called ``OUT.partial``; what is in it is gone on from. Only folders that carry the mark are
 ever moved, and nothing but runs of ours inside them is ever removed.
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from isp_gym.benchmark.files import write_text
 from isp_gym.errors import UserError
 
 _MARK = ".isp-gym"
@@ -28,6 +29,7 @@ class OutFolder:
 
     Args:
         out: As the user wrote it.
+        kind: What is written: ``"comparison"`` or ``"training"``. One is never written into the other.
 
     Attributes:
         out: Where complete results go.
@@ -37,7 +39,8 @@ class OutFolder:
         UserError: ``out`` cannot be written to without touching something that is not ours.
     """
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: Path, kind: str = "comparison") -> None:
+        self._kind = kind
         self.out = Path(os.path.realpath(out))
         if self.out == Path.cwd() or self.out in Path.cwd().parents or not self.out.name:
             raise UserError(f"--out {out} is the folder that you are in; name one to be made, such as --out runs/mine")
@@ -47,7 +50,7 @@ class OutFolder:
         self._place = self.partial
         for folder in (self.out, self.partial):
             if folder.exists() and not _ours(folder):
-                raise UserError(f"'{folder}' exists and was not made by isp-gym compare; choose another --out")
+                raise UserError(f"'{folder}' exists and was not made by isp-gym; choose another --out")
 
     @contextmanager
     def held(self, resume: bool) -> Iterator[Path]:
@@ -60,10 +63,10 @@ class OutFolder:
             UserError: Another process holds it, or it cannot be written to.
         """
         try:
-            if resume and not self.partial.exists() and self._complete():
+            if resume and not self.partial.exists() and self.complete and _kind(self.out) == self._kind:
                 self.out.rename(self.partial)
             self.partial.mkdir(parents=True, exist_ok=True)
-            (self.partial / _MARK).touch()
+            self._mark()
             lock = FileLock(self.partial / _LOCK, timeout=0)
             lock.acquire()
         except Timeout:
@@ -80,6 +83,13 @@ class OutFolder:
                 (self._place / name).unlink(missing_ok=True)
             lock.release()
 
+    def _mark(self) -> None:
+        mark = self.partial / _MARK
+        if not mark.exists():
+            write_text(mark, self._kind)
+        elif (there := _kind(self.partial)) != self._kind:
+            raise UserError(f"'{self.partial}' holds an interrupted {there}; end or remove it, or choose another --out")
+
     def set_aside(self, folder: Path) -> None:
         """Move a run in ``partial`` that is not the one asked for to ``set-aside/N``."""
         shelf = self.partial / ASIDE
@@ -94,7 +104,7 @@ class OutFolder:
             Where the earlier one was moved, if there was one.
         """
         earlier = None
-        if self._complete():
+        if self.complete:
             number = next(n for n in range(1, 10**6) if not self._numbered(n).exists())
             earlier = self._numbered(number)
             self.out.rename(earlier)
@@ -104,7 +114,9 @@ class OutFolder:
         self._place = self.out
         return earlier
 
-    def _complete(self) -> bool:
+    @property
+    def complete(self) -> bool:
+        """Whether something complete is at ``out``."""
         return self.out.exists() and any(self.out.iterdir())
 
     def _numbered(self, number: int) -> Path:
@@ -120,6 +132,11 @@ class OutFolder:
             return f"process {who['process']} on {who['host']} since {who['since']}"
         except (OSError, ValueError, KeyError, TypeError):
             return "another process"
+
+
+def _kind(folder: Path) -> str:
+    mark = folder / _MARK
+    return mark.read_text() or "comparison" if mark.is_file() else ""
 
 
 def _ours(folder: Path) -> bool:

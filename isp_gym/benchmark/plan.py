@@ -34,6 +34,7 @@ class Plan:
         checkpoint_seconds: Likewise.
         keep: Likewise.
         checksums: Of the data of each split, see :func:`isp_gym.data.data_card`.
+        split: What the policy is scored on when it is chosen: ``"test"``, or ``"validation"`` for a training alone.
     """
 
     problem: Problem
@@ -46,12 +47,13 @@ class Plan:
     checkpoint_seconds: float = 60.0
     keep: int = 2
     checksums: dict[str, str] | None = None
+    split: str = "test"
 
     @property
     def digest(self) -> str:
         """Of all that decides what the row will be: a finished run of the same digest need not be run again."""
         decides = [self.problem.name, self.problem.flat(), self.agent, self.spec, self.options, self.seed]
-        return digest_of([*decides, self.pictures, self.checksums, isp_gym.__version__])
+        return digest_of([*decides, self.pictures, self.checksums, self.split, isp_gym.__version__])
 
     def make_agent(self) -> Agent:
         """The agent, untrained."""
@@ -64,9 +66,10 @@ class Plan:
         agent.to(self.problem.env.device)
         return agent
 
-    def write_card(self, folder: Path) -> None:
-        """Write to ``folder`` all that is needed to use the trained agent again."""
-        card = {
+    @property
+    def card(self) -> dict[str, Any]:
+        """All that is needed to use the trained agent again."""
+        return {
             "isp_gym": isp_gym.__version__,
             "agent": self.spec,
             "name": self.agent,
@@ -76,7 +79,10 @@ class Plan:
             "config": self.problem.flat(),
             "digest": self.digest,
         }
-        write_json(folder / CARD, card)
+
+    def write_card(self, folder: Path) -> None:
+        """Write the card to ``folder``."""
+        write_json(folder / CARD, self.card)
 
     def is_card_of(self, folder: Path) -> bool:
         """Whether ``folder`` holds this very run, finished or not."""
@@ -126,7 +132,7 @@ def read_card(run: Path, keys: Sequence[str] = ("agent", "options", "problem", "
         UserError: It is missing or damaged.
     """
     if not (run / CARD).is_file():
-        raise UserError(f"'{run}' is no run; give OUT/runs/AGENT/seed-N of a comparison")
+        raise UserError(f"'{run}' is no run; give OUT/runs/AGENT/seed-N of a comparison, or OUT of isp-gym train")
     try:
         card = read_json(run / CARD)
         return {key: card[key] for key in keys}

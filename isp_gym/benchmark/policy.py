@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import time
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,22 @@ from typing import Any
 
 from isp_gym import plugins
 from isp_gym.benchmark.agent import Agent, agent_names, load_agent
+from isp_gym.benchmark.config import CompareConfig, read_config
+from isp_gym.benchmark.evaluation import Evaluation, evaluate
 from isp_gym.benchmark.files import read_json
 from isp_gym.benchmark.plan import POLICY, read_card
 from isp_gym.benchmark.problem import Problem
+from isp_gym.benchmark.random_state import seed_everything
+from isp_gym.benchmark.results import SCHEMA, Row
+from isp_gym.benchmark.row import controller_parameters, scene_rows
+from isp_gym.benchmark.status import Status
 from isp_gym.benchmark.training import Training
 from isp_gym.budget import Budget, BudgetExhausted, metering
+from isp_gym.config import override
+from isp_gym.data import SceneSet
 from isp_gym.data.access import seal
+from isp_gym.data.splits import check_split
+from isp_gym.envs.config import EnvConfig
 from isp_gym.errors import UserError
 from isp_gym.pipelines import Rules
 
@@ -32,7 +43,12 @@ def problem_of_run(run: Path) -> Problem:
 
 
 def load_policy(
-    spec: str, problem: Problem, budget: int = 1000, seed: int = 0, given: Collection[str] = ()
+    spec: str,
+    problem: Problem,
+    budget: int = 1000,
+    seed: int = 0,
+    given: Collection[str] = (),
+    status: Status | None = None,
 ) -> tuple[Agent, Problem, int]:
     """Make or read a policy.
 
@@ -44,6 +60,7 @@ def load_policy(
         budget: Task evaluations to train a named agent with.
         seed: Of its training.
         given: Keys of the problem that the user has set; one that the policy contradicts is an error.
+        status: Told how far the training is.
 
     Returns:
         The policy, the problem with the policy's modules, and the task evaluations spent now.
@@ -64,9 +81,19 @@ def load_policy(
     if "/" in spec and ":" not in spec:
         raise UserError(f"no run at '{spec}'; give OUT/runs/AGENT/seed-N of a comparison, or the name of an agent")
     agent, spent = load_agent(spec), Budget(budget, round(budget * problem.steps_per_evaluation))
-    with seal("validation", "test"), metering(spent), suppress(BudgetExhausted):
-        agent.train(Training(problem.setting("train"), seed, spent))
+
+    def now() -> tuple[str, float]:
+        done = spent.task_evaluations
+        return f"training {spec}: {done:,} of {budget:,} task evaluations", done / max(1, budget)
+
+    with (status or Status()).doing(f"training {spec} with budget {budget}", now):
+        _train(agent, problem.setting("train"), seed, spent)
     return agent, problem, spent.task_evaluations
+
+
+def _train(agent: Agent, setting: EnvConfig, seed: int, budget: Budget) -> None:
+    with seal("validation", "test"), metering(budget), suppress(BudgetExhausted):
+        agent.train(Training(setting, seed, budget))
 
 
 def load_run(run: Path) -> Agent:
@@ -110,3 +137,106 @@ def _with_rules(problem: Problem, rules: Rules, given: Collection[str]) -> Probl
         if key in given and getattr(problem.env, key) != value:
             raise UserError(f"the policy was made with {key}={value}, not {getattr(problem.env, key)}; leave out {key}")
     return replace(problem, env=replace(problem.env, **own))
+
+
+def problem_for(
+    policy: str,
+    file: Path | None,
+    overrides: Sequence[str],
+    task: str | None,
+    data: str | None,
+    problem: str | None = None,
+) -> Problem:
+    """Return what to evaluate on: a config file's problem, else the run's own, else the defaults; then the changes.
+
+    Of the defaults, the data is what suits the task.
+
+    Raises:
+        UserError: Naming the first fault.
+    """
+    changes = [f"{key}={value}" for key, value in (("task", task), ("data", data)) if value is not None]
+    if file is not None:
+        chosen = only_problem(read_config(file, [*overrides, *changes]), problem)
+    else:
+        own: dict[str, Any] = {}
+        if is_run(policy):
+            made = problem_of_run(Path(policy))
+            # The scenes that there were are no request for as many of other data.
+            own = {**made.flat(), "scenes": {"exact": False}} if data is not None else made.flat()
+        chosen = only_problem(CompareConfig.of(override(own, [*overrides, *changes])), problem)
+    chosen.check()
+    return chosen
+
+
+def only_problem(config: CompareConfig, name: str | None) -> Problem:
+    """Return the config's problem of that name, or its only one; ``UserError`` if that is none."""
+    if name is None and config.several:
+        raise UserError(f"the config has several problems; choose one with --problem: {', '.join(config.problems)}")
+    if name is not None and name not in config.problems:
+        raise UserError(f"the config has no problem '{name}'; it has {', '.join(config.problems)}")
+    return next(iter(config.problems.values())) if name is None else config.problems[name]
+
+
+def evaluate_policy(
+    policy: str,
+    problem: Problem,
+    split: str,
+    budget: int = 1000,
+    overrides: Sequence[str] = (),
+    status: Status | None = None,
+) -> Row:
+    """Evaluate a policy.
+
+    Args:
+        policy: Its SPEC, see :func:`isp_gym.benchmark.policy.load_policy`.
+        problem: What it is evaluated on.
+        split: The scenes.
+        budget: Task evaluations to train a named agent with.
+        overrides: What the user has changed, ``key=value``; a key that the policy contradicts is an error.
+        status: Told what is being done, and how far it is.
+
+    Returns:
+        The keys of a row of ``results.json`` that an evaluation has.
+    """
+    check_split(split)
+    status = status or Status()
+    seed = seed_everything(0)
+    with status.doing(f"loading {problem.setting(split).num_scenes} {split} scenes of {problem.env.data}"):
+        problem = problem.counted()
+    start = time.perf_counter()
+    given = {word.partition("=")[0] for word in overrides}
+    agent, problem, spent = load_policy(policy, problem, budget, seed, given, status)
+    seconds = round(time.perf_counter() - start, 2) if spent else 0.0
+    evaluation, scenes = _score(agent, problem.setting(split), status)
+    return {
+        "schema": SCHEMA,
+        "problem": problem.name,
+        "agent": policy,
+        "task": problem.env.task,
+        "data": problem.env.data,
+        "split": split,
+        "seed": 0,
+        "metrics": evaluation.metrics,
+        "scenes_left_out": evaluation.left_out,
+        "task_evaluations": spent,
+        "seconds": seconds,
+        "controller_parameters": controller_parameters(agent),
+        "refused": evaluation.refused,
+        "scenes": scene_rows(evaluation, scenes),
+        "cost": {"seconds": seconds},
+    }
+
+
+def _score(agent: Agent, setting: EnvConfig, status: Status) -> tuple[Evaluation, SceneSet]:
+    scenes, scored = setting.load_scenes(), 0
+
+    def count(so_far: int) -> None:
+        nonlocal scored
+        scored = so_far
+
+    def now() -> tuple[str, float]:
+        return f"scoring {scored} of {len(scenes)} {setting.split} scenes", scored / len(scenes)
+
+    with status.doing(f"scoring {len(scenes)} {setting.split} scenes", now):
+        task = setting.make_task().unmetered
+        return evaluate(agent, scenes, setting.rules, task, on_batch=count), scenes

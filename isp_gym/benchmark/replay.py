@@ -28,7 +28,7 @@ from isp_gym.benchmark.policy import load_run
 from isp_gym.benchmark.problem import Problem
 from isp_gym.benchmark.replay_log import compare_log
 from isp_gym.benchmark.results import Row, read_results, row_digest
-from isp_gym.benchmark.run import controller_parameters
+from isp_gym.benchmark.row import controller_parameters
 from isp_gym.benchmark.tolerance import differs, tolerance
 from isp_gym.data import SceneSet, data_card
 from isp_gym.errors import UserError

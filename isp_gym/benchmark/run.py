@@ -1,40 +1,56 @@
-"""One run, from the construction of its agent to its row: train, choose on validation, load, test, record."""
+"""One run, from the construction of its agent to its row, in stages that each take what the one before returns.
+
+``learn`` -> ``Learned`` -> ``choose`` -> ``Policy`` -> ``score`` -> ``Scored`` -> ``record`` -> row. The types keep the
+order: what is scored is a policy that was loaded back, and only a policy that has been scored has a row.
+"""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from torch import Tensor
 
 from isp_gym.benchmark.agent import Agent
-from isp_gym.benchmark.evaluation import Evaluation, evaluate
+from isp_gym.benchmark.evaluation import evaluate
 from isp_gym.benchmark.files import digest_of_folder, write_folder, write_json
-from isp_gym.benchmark.oracle_file import load_oracle, regret
-from isp_gym.benchmark.plan import POLICY, Plan
-from isp_gym.benchmark.provenance import made_with, peak_memory_mb
-from isp_gym.benchmark.results import ROW, SCHEMA, Row, with_digest
-from isp_gym.benchmark.run_context import Run
+from isp_gym.benchmark.plan import CARD, POLICY, Plan
+from isp_gym.benchmark.results import ROW, Row
+from isp_gym.benchmark.row import Policy, Scored, record
+from isp_gym.benchmark.run_context import LOG, READS, Run
 from isp_gym.budget import BudgetExhausted
-from isp_gym.data import SceneSet
 from isp_gym.data.access import lifted
 from isp_gym.errors import UserError
 
+ERROR = "error.txt"  # the traceback of a run that failed
+_PICTURES = "test-*.png"
+
+
+@dataclass(frozen=True)
+class Learned:
+    """An agent as its training left it.
+
+    Attributes:
+        agent: The agent.
+        ended: What ended its training, see :meth:`isp_gym.benchmark.run_context.Run.train`.
+    """
+
+    agent: Agent
+    ended: str
+
 
 def run(plan: Plan, folder: Path, on_start: Callable[[Run], None] = lambda context: None) -> Row:
-    """Train and test one agent with one seed.
+    """Train one agent with one seed, and score what it has learned on the plan's split.
 
     Args:
         plan: What to run.
         folder: Its own folder: ``run.json``, ``log.jsonl``, ``points/``, ``policy/``, pictures and, last, ``row.json``.
-            A checkpoint in it is gone on from; anything else is made anew.
+            A checkpoint in it is resumed from; without one the run starts anew.
         on_start: Told of the context, before the training begins, by whoever watches.
 
     Returns:
@@ -45,132 +61,90 @@ def run(plan: Plan, folder: Path, on_start: Callable[[Run], None] = lambda conte
         Stopped: The user has asked for an end; the run has saved itself.
     """
     context = Run(plan, folder)
-    if context.checkpoints.latest() is None:
-        _clear(folder)
-    plan.write_card(_made(folder))
+    _prepare(context)
     on_start(context)
     with context.open():
-        agent = plan.make_agent()
-        ended = context.train(agent)
-        context.finish(agent, ended)
-        final = _chosen(context, agent)
-        tested, scenes = _tested(context, final)
-        if agent.can_be_saved:
-            context.curve.add_test_scores(plan.problem.setting("test"))
-        row = _row(context, final, ended, tested, scenes)
-    _write_pictures(context, tested)
-    write_json(folder / ROW, row)
-    context.checkpoints.clear()
+        learned = learn(context)
+        policy = choose(context, learned)
+        scored = score(context, policy)
+        row = record(context, scored)
+    _write(context, scored, row)
     return row
 
 
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def learn(context: Run) -> Learned:
+    """Make the agent and train it; the last point of its curve is what it is in the end."""
+    agent = context.plan.make_agent()
+    ended = context.train(agent)
+    context.finish(agent, ended)
+    return Learned(agent, ended)
 
 
-def _clear(folder: Path) -> None:
-    """Remove what an interrupted run without a checkpoint has left: this one starts anew."""
-    shutil.rmtree(folder, ignore_errors=True)
+def choose(context: Run, learned: Learned) -> Policy:
+    """Save the point of the curve that is best on the validation scenes as the run's policy, and load it back.
 
-
-def _chosen(context: Run, agent: Agent) -> Agent:
-    """The policy to test: of the curve's points the best on the validation scenes, as it is read back from its folder.
-
-    Of an agent that cannot be saved, what it is now.
+    An agent that has no curve is saved as it is, and one that cannot be saved is chosen as it is.
     """
-    if not agent.can_be_saved:
-        return agent
-    folder = context.folder / POLICY
-    if context.curve.points:
-        best = context.curve.saved(context.curve.best()["task_evaluations"])
-        write_folder(folder, partial(_copy, best))
+    if not learned.agent.can_be_saved:
+        return Policy(learned.agent, learned.ended, None, None)
+    folder, best = context.folder / POLICY, context.curve.best() if context.curve.points else None
+    if best is None:
+        write_folder(folder, learned.agent.save)
     else:
-        write_folder(folder, agent.save)
-    return context.plan.load_agent(folder)
+        write_folder(folder, partial(_copy, context.curve.saved(best["task_evaluations"])))
+    digest = digest_of_folder(folder)
+    chosen_at = None if best is None else int(best["task_evaluations"])
+    return Policy(context.plan.load_agent(folder), learned.ended, chosen_at, digest)
+
+
+def score(context: Run, policy: Policy) -> Scored:
+    """Evaluate the policy on the plan's split; of the test scenes this is the one reading that counts.
+
+    When nothing is chosen any more, the points of the curve get their test scores as well.
+    """
+    plan = context.plan
+    setting = plan.problem.setting(plan.split)
+    with lifted():
+        scenes = setting.load_scenes()
+    try:
+        task = setting.make_task().unmetered
+        evaluation = evaluate(policy.agent, scenes, setting.rules, task, keep=plan.pictures)
+    except BudgetExhausted as error:
+        raise UserError(f"agent '{plan.agent}' asks for task scores after its training") from error
+    if plan.split == "test" and policy.digest is not None:
+        context.curve.add_test_scores(setting)
+    return Scored(policy, evaluation, scenes)
+
+
+def _prepare(context: Run) -> None:
+    """Make the folder and write what is run; without a checkpoint, what an interrupted run has left is removed."""
+    if context.checkpoints.latest() is None:
+        clear(context.folder)
+    context.folder.mkdir(parents=True, exist_ok=True)
+    context.plan.write_card(context.folder)
+
+
+def clear(folder: Path) -> None:
+    """Remove what runs write from ``folder``, and nothing else."""
+    for name in (CARD, LOG, READS, ROW, ERROR, _PICTURES, "points", "checkpoints", POLICY):
+        for path in (*folder.glob(name), *folder.glob(f"{name}.partial")):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 def _copy(source: Path, target: Path) -> None:
     shutil.copytree(source, target, dirs_exist_ok=True)
 
 
-def _tested(context: Run, agent: Agent) -> tuple[Evaluation, SceneSet]:
-    """The one reading of the test scenes that counts."""
-    setting = context.plan.problem.setting("test")
-    with lifted():
-        scenes = setting.load_scenes()
-    try:
-        task = setting.make_task().unmetered
-        return evaluate(agent, scenes, setting.rules, task, keep=context.plan.pictures), scenes
-    except BudgetExhausted as error:
-        raise UserError(f"agent '{context.plan.agent}' asks for task scores after its training") from error
-
-
-def _row(context: Run, agent: Agent, ended: str, tested: Evaluation, scenes: SceneSet) -> Row:
-    plan, problem, points = context.plan, context.plan.problem, context.curve.points
-    policy = context.folder / POLICY
-    chosen = context.curve.best()["task_evaluations"] if points and agent.can_be_saved else None
-    row: Row = {
-        "schema": SCHEMA,
-        "problem": problem.name,
-        "agent": plan.agent,
-        "task": problem.env.task,
-        "data": problem.env.data,
-        "split": "test",
-        "seed": plan.seed,
-        "observes": agent.observes,
-        "metrics": tested.metrics,
-        "scenes_left_out": tested.left_out,
-        **asdict(context.budget.spent),
-        "ended": ended,
-        "resumed_inexactly": context.went_on and not agent.exact_resume,
-        "controller_parameters": controller_parameters(agent),
-        "chosen_at": chosen,
-        "policy": digest_of_folder(policy) if agent.can_be_saved else None,
-        "refused": 0 if tested.pipelines is None else int(tested.pipelines.refused.sum()),
-        "curve": points,
-        **_regret(context, agent),
-        "train_scenes_read": context.train_scenes_read,
-        "scenes_read": {split: context.reads.counts.get(split, 0) for split in ("train", "validation", "test")},
-        "reads_refused": dict(context.reads.refusals),
-        "scenes": scene_rows(tested, scenes),
-        "made_with": made_with(problem.env.rules.bank, plan.checksums),
-        "seconds": round(context.seconds, 2),
-        "cost": {
-            "seconds": round(context.seconds, 2),
-            "resumed": context.resumed,
-            "threads": torch.get_num_threads(),
-            "peak_memory_mb": peak_memory_mb(),
-        },
-    }
-    return with_digest(row)
-
-
-def scene_rows(tested: Evaluation, scenes: SceneSet) -> list[dict[str, Any]]:
-    """Per scene its photograph, metrics and, exactly, the pipeline that it got: all that is needed to replay it."""
-    named = zip(scenes.ids, scenes.photos, strict=True)
-    return [{"scene": scene, "photo": photo, **tested.row(i)} for i, (scene, photo) in enumerate(named)]
-
-
-def _regret(context: Run, agent: Agent) -> dict[str, float]:
-    """How far the agent is from the best sequence there is, if the problem names an oracle."""
-    problem = context.plan.problem
-    if not problem.oracle.file:
-        return {}
-    setting = problem.setting("train")
-    return regret(agent, load_oracle(problem.oracle.file, setting), setting)
-
-
-def controller_parameters(agent: Agent) -> int:
-    """Size of what the agent needs at inference."""
-    networks = agent.networks
-    return 0 if networks is None else sum(parameter.numel() for parameter in networks.parameters())
-
-
-def _write_pictures(context: Run, tested: Evaluation) -> None:
-    task = context.curve.task
-    for i, output in enumerate(tested.outputs):
-        write_png(context.folder / f"test-{i}.png", task.draw_found(output[None])[0])
+def _write(context: Run, scored: Scored, row: Row) -> None:
+    """Write pictures and, when all else is there, the row; the checkpoints are not needed any more."""
+    for i, output in enumerate(scored.evaluation.outputs):
+        path = context.folder / _PICTURES.replace("*", str(i))
+        write_png(path, context.curve.task.draw_found(output[None])[0])
+    write_json(context.folder / ROW, row)
+    context.checkpoints.clear()
 
 
 def write_png(path: Path, image: Tensor) -> None:

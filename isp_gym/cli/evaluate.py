@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from isp_gym.cli.options import AllowCode, JsonLine
-from isp_gym.cli.output import console_of
+from isp_gym.cli.output import console_of, print_pipelines
 
 
 def evaluate(
@@ -31,8 +31,9 @@ def evaluate(
 ) -> None:
     """Measure one policy on the scenes of a split, and say in physical units what it does."""
     from isp_gym import plugins
-    from isp_gym.benchmark.evaluate_policy import evaluate_policy, problem_for
+    from isp_gym.benchmark.policy import evaluate_policy, problem_for
     from isp_gym.benchmark.results import SCHEMA
+    from isp_gym.benchmark.status import Status
     from isp_gym.benchmark.table import rich_table, summarise
     from isp_gym.config import names_in, read_yaml, words_in
     from isp_gym.data import data_card
@@ -41,13 +42,10 @@ def evaluate(
     mine = [] if config is None else words_in(read_yaml(config))
     with plugins.untrusted(names_in([*written, *mine]), allow=allow_code):
         chosen = problem_for(policy, config, overrides or (), task, data, problem)
-        row = evaluate_policy(policy, chosen, split, budget, overrides or ())
+        row = evaluate_policy(policy, chosen, split, budget, overrides or (), Status(console_of(stderr=True)))
         cards = {row["problem"]: data_card([chosen.setting(split).load_scenes()])} if as_json else {}
     console = console_of(stderr=as_json)
     console.print(rich_table(summarise([row]), f"{row['task']} on {row['data']}, {len(row['scenes'])} {split} scenes"))
-    for scene in row["scenes"][:pictures]:
-        if "description" in scene:
-            line = f"{scene['scene']}: {' > '.join(scene['description']) or 'no module'}"
-            console.print(line, highlight=False, markup=False)
+    print_pipelines(console, row["scenes"], pictures)
     if as_json:
         print(json.dumps({"schema": SCHEMA, "rows": [row], "data": cards}))

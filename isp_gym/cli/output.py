@@ -27,3 +27,11 @@ def console_of(stderr: bool = False) -> Console:
     """Return a console as wide as the terminal; 160 columns for a file or a pipe, so that these get whole tables."""
     console = Console(stderr=stderr)
     return console if console.is_terminal else Console(stderr=stderr, width=160)
+
+
+def print_pipelines(console: Console, scenes: list[dict[str, Any]], count: int) -> None:
+    """Print the pipelines of the first scenes of a row in physical units."""
+    for scene in scenes[:count]:
+        if "description" in scene:
+            line = f"{scene['scene']}: {' > '.join(scene['description']) or 'no module'}"
+            console.print(line, highlight=False, markup=False)

@@ -80,7 +80,7 @@ class TestNotOurs:
         else:
             (tmp_path / name).mkdir()
             (tmp_path / name / "thesis.txt").write_text("three years of work")
-        with pytest.raises(UserError, match=f"{name}' exists and was not made by isp-gym compare"):
+        with pytest.raises(UserError, match=f"{name}' exists and was not made by isp-gym"):
             OutFolder(tmp_path / "x")
         path = tmp_path / name if file else tmp_path / name / "thesis.txt"
         assert path.read_text() == "three years of work" and names(tmp_path) == [name]

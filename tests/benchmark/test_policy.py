@@ -1,3 +1,5 @@
+"""Policies by their SPEC, and which scenes they are evaluated on."""
+
 from dataclasses import replace
 from shutil import copytree
 
@@ -7,8 +9,7 @@ import torch
 from agents import POSISP
 from agents.sequence.released import PREDICTOR_LAYERS
 from baselines import RandomSearch
-from isp_gym.benchmark.evaluate_policy import evaluate_policy, problem_for
-from isp_gym.benchmark.policy import load_policy
+from isp_gym.benchmark.policy import evaluate_policy, load_policy, problem_for
 from isp_gym.errors import UserError
 from isp_gym.modules import get_bank
 from isp_gym.pipelines import Rules
@@ -124,3 +125,22 @@ class TestOtherSpecs:
         monkeypatch.setattr(RandomSearch, "train", lambda agent, training: problem.setting("test").load_scenes())
         with pytest.raises(UserError, match="the test split is sealed here"):
             evaluate_policy("random", problem, "test")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "task", "data", "expected"),
+    [
+        ([], None, None, "photos"),
+        ([], "detection", None, "synthetic"),
+        (["task=detection"], None, None, "synthetic"),
+        (["data=skimage"], "detection", None, "skimage"),
+        ([], "enhancement", "synthetic", "synthetic"),
+    ],
+)
+def test_data_is_by_default_what_suits_the_task(overrides, task, data, expected):
+    assert problem_for("camera", None, overrides, task, data).env.data == expected
+
+
+def test_a_file_that_names_no_data(tmp_path):
+    (tmp_path / "c.yaml").write_text("agents: {input: {}}")
+    assert problem_for("camera", tmp_path / "c.yaml", [], "segmentation", None).env.data == "synthetic"
