@@ -15,7 +15,7 @@ from isp_gym.benchmark.random_state import seed_everything
 from isp_gym.benchmark.results import SCHEMA, Row
 from isp_gym.benchmark.run import controller_parameters, scene_rows
 from isp_gym.config import override
-from isp_gym.data.splits import check_split
+from isp_gym.data.access import check_split
 from isp_gym.errors import UserError
 
 

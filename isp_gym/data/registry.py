@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from isp_gym import plugins
-from isp_gym.data.access import refuse_sealed
+from isp_gym.data.access import check_split, refuse_sealed
 from isp_gym.data.scene import SceneSet
 from isp_gym.data.sets.base import DataSource
 from isp_gym.data.sets.coco import CocoFolder
@@ -19,7 +19,6 @@ from isp_gym.data.sets.raw import RawFiles
 from isp_gym.data.sets.voc import VocFolder
 from isp_gym.data.sets.wheel_photos import MATPLOTLIB, SCIKIT_IMAGE, SCIKIT_LEARN, WheelPhotos
 from isp_gym.data.sets.yolo import YoloFolder
-from isp_gym.data.splits import check_split
 from isp_gym.data.synthetic.scenes import SyntheticScenes
 from isp_gym.errors import UserError, unknown
 
@@ -133,7 +132,7 @@ def data_card(sets: Iterable[SceneSet]) -> dict[str, Any]:
 
     Returns:
         ``spec``, ``licence``, ``reference``, ``version``, and ``checksums``: of each split the SHA-256 of its scenes'
-        names, annotations and files (see :func:`isp_gym.data.checksum.file_digest`), the same on every machine; and,
+        names, annotations and files (see :func:`isp_gym.data.sets.base.file_digest`), the same on every machine; and,
         where photos have terms of their own, ``credits``: licence and author of each.
     """
     by_split = {scenes.split: scenes for scenes in sets}

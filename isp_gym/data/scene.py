@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from isp_gym.data.access import note_read, refuse_sealed
-from isp_gym.data.splits import SPLITS
+from isp_gym.data.read_log import SPLITS
 from isp_gym.data.store import SceneStore
 from isp_gym.errors import UserError
 

@@ -16,12 +16,11 @@ import torch
 from torch import Tensor
 
 from isp_gym.data.cache import cached, identity
-from isp_gym.data.checksum import checksum
+from isp_gym.data.read_log import SPLITS
 from isp_gym.data.scene import Scene, SceneSet
-from isp_gym.data.sets.base import DataSource
+from isp_gym.data.sets.base import DataSource, checksum
 from isp_gym.data.sets.base_photos import usable
 from isp_gym.data.sets.folder_index import snapshot
-from isp_gym.data.splits import SPLITS
 from isp_gym.data.store import LazyStore
 from isp_gym.errors import UserError
 
@@ -127,7 +126,7 @@ class FileSource(DataSource):
         return True
 
     def checksum(self, argument: str, split: str, photos: Collection[str]) -> str:
-        """See ``DataSource.checksum``: files as :func:`isp_gym.data.checksum.file_digest` reads them, objects whole."""
+        """See ``DataSource.checksum``; files count as :func:`file_digest` reads them, objects whole."""
         chosen = set(photos)
         items = [item for item in self.items(argument, split) if item.name in chosen]
         return checksum((item.name, self.annotation(item), item.files()) for item in items)

@@ -17,10 +17,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from isp_gym.data.checksum import checksum
 from isp_gym.data.readers.photos import read_photo
 from isp_gym.data.scene import Scene, SceneSet
-from isp_gym.data.sets.base import DataSource
+from isp_gym.data.sets.base import DataSource, checksum
 from isp_gym.data.store import MemoryStore, SceneStore
 from isp_gym.data.unprocess import unprocess
 from isp_gym.errors import UserError
@@ -108,7 +107,7 @@ class PhotoSource(DataSource):
         return MemoryStore(images, targets)
 
     def checksum(self, argument: str, split: str, photos: Collection[str]) -> str:
-        """See ``DataSource.checksum``: the photos as :func:`isp_gym.data.checksum.file_digest` reads them."""
+        """See ``DataSource.checksum``: the photos as :func:`isp_gym.data.sets.base.file_digest` reads them."""
         chosen = set(photos)
         return checksum((p.name, None, [p.path]) for p in self.photos(argument, split) if p.name in chosen)
 
