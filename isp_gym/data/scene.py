@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -119,6 +119,7 @@ class SceneSet:
         split: One of ``SPLITS``.
         data: The data spec that the scenes come from, e.g. ``"photos"``.
         device: Where what it hands out lies; ``None`` for wherever the store has it.
+        options: The data options that they were made with, in plain values; empty for the defaults.
 
     Raises:
         ValueError: If the lengths do not go together, or two ids are alike.
@@ -132,12 +133,13 @@ class SceneSet:
         split: str,
         data: str,
         device: torch.device | str | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         if not len(store) == len(ids) == len(photos) == len(set(ids)):
             raise ValueError("a scene set needs one image, one photo name and one unique id for each scene")
         self._store, self._device = store, device
         self.ids, self.photos = tuple(ids), tuple(photos)
-        self.split, self.data = split, data
+        self.split, self.data, self.options = split, data, dict(options or {})
         self._positions = {scene_id: i for i, scene_id in enumerate(self.ids)}
 
     def __len__(self) -> int:
@@ -198,7 +200,7 @@ class SceneSet:
 
     def to(self, device: torch.device | str) -> SceneSet:
         """The same scenes on ``device``; the pixels are shared, not copied."""
-        return SceneSet(self._store, self.ids, self.photos, self.split, self.data, device)
+        return SceneSet(self._store, self.ids, self.photos, self.split, self.data, device, self.options)
 
     def _hand_out(self, numbers: Iterable[int]) -> tuple[int, ...]:
         refuse_sealed(self.split)

@@ -58,7 +58,7 @@ def _scene(crops: Crops, k: int) -> Scene:
 
     def keep(other: int, make: Callable[[], Scene]) -> Scene:
         key = ("folder", files, crops.occurrence(other), crops.image_size, crops.seed)
-        return cached(key, crops.scene_id(other), make)
+        return cached(key, crops.scene_id(other), make, crops.options)
 
     def make() -> Scene:
         pixels = read_photo(photo.path)
