@@ -170,7 +170,7 @@ def controller_parameters(agent: Agent) -> int:
 def _write_pictures(context: Run, tested: Evaluation) -> None:
     task = context.curve.task
     for i, output in enumerate(tested.outputs):
-        write_png(context.folder / f"test-{i}.png", task.draw_found(output[None])[0])
+        write_png(context.folder / f"test-{i}.png", task.draw_predictions(output[None])[0])
 
 
 def write_png(path: Path, image: Tensor) -> None:

@@ -18,14 +18,14 @@ from isp_gym.errors import UserError
 
 @dataclass(frozen=True, eq=False)
 class Objects:
-    """What is to be found in one scene.
+    """The ground-truth objects of one scene.
 
     Attributes:
         boxes: (n, 4) float32: x1, y1, x2, y2 in pixels of the scene's image, inside it, with x2 > x1 and y2 > y1.
         labels: (n,) int64, indices into ``classes``.
         classes: Names of the data set's classes.
         masks: (n, S, S) bool, or ``None`` where the data has none.
-        crowd: (n,) bool, COCO's ``iscrowd``: neither found nor missed in evaluation, and not learned from.
+        crowd: (n,) bool, COCO's ``iscrowd``: such regions are ignored in evaluation and in losses.
     """
 
     boxes: Tensor
@@ -55,7 +55,7 @@ class Scene:
         id: ``split/name`` or ``split/name/number``, e.g. ``test/coffee.png/3``; equal ids of one data set, image size
             and seed are equal scenes.
         camera: What the camera itself made of this shot (its JPEG), sRGB like ``target``, where the data has it.
-        objects: What is to be found in it, where the data says so.
+        objects: Its annotations, where the data has any.
     """
 
     image: Tensor

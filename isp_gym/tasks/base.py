@@ -17,7 +17,7 @@ from isp_gym.errors import UserError
 class Task(ABC):
     """A frozen downstream task that says how good a batch of processed images is.
 
-    It judges each image by itself: image i's numbers do not depend on the rest of the batch. Images may leave [0, 1]; a
+    It scores each image by itself: image i's numbers do not depend on the rest of the batch. Images may leave [0, 1]; a
     task clips them, for the loss exactly as for the metrics, so that training and testing see the same image. Making a
     task is cheap; what is heavy (a network) is loaded when it is first needed.
     """
@@ -25,7 +25,7 @@ class Task(ABC):
     name: ClassVar[str]
     #: The metric that learning curves show and agents are ranked by; higher is better.
     score: ClassVar[str]
-    #: Whether it judges by a network that the user may choose, as in ``detection:NETWORK``.
+    #: Whether it scores with a network that the user may choose, as in ``detection:NETWORK``.
     takes_network: ClassVar[bool] = False
     #: The data that it is shown where none is named; nothing is downloaded for it.
     default_data: ClassVar[str] = "photos"
@@ -34,12 +34,12 @@ class Task(ABC):
 
     @property
     def unmetered(self) -> Task:
-        """The task itself where scoring it is counted (:class:`MeteredTask`)."""
+        """Return the task itself where scoring it is counted (:class:`MeteredTask`)."""
         return self
 
     @abstractmethod
     def loss(self, images: Tensor, scenes: SceneBatch) -> Tensor:
-        """Differentiable loss of each image.
+        """Return the differentiable loss of each image.
 
         Args:
             images: Processed images, (B, 3, H, W).
@@ -53,7 +53,7 @@ class Task(ABC):
         """
 
     def loss_map(self, images: Tensor, scenes: SceneBatch) -> Tensor:
-        """What each pixel contributes to the loss, (B, 3, H, W) -> (B, H, W), whose mean is :meth:`loss`.
+        """Return what each pixel contributes to the loss, (B, 3, H, W) -> (B, H, W), whose mean is :meth:`loss`.
 
         Raises:
             UserError: The task has no such map.
@@ -61,32 +61,32 @@ class Task(ABC):
         raise UserError(f"task '{self.name}' has no reward map; name rewards, e.g. objective={{'fidelity': 1}}")
 
     def measures(self, scenes: SceneBatch) -> bool:
-        """Whether the scenes have what the metrics need, e.g. targets."""
+        """Tell whether the scenes have what the metrics need, e.g. targets."""
         return True
 
     def score_in(self, metrics: Collection[str]) -> str:
-        """The metric to rank by, of those that were measured."""
+        """Name the metric to rank by, of those that were measured."""
         return self.score
 
     @abstractmethod
     def metric(self) -> Metric:
-        """A fresh metric for one evaluation."""
+        """Make a fresh metric for one evaluation."""
 
-    def draw_found(self, images: Tensor) -> Tensor:
-        """Processed images for people, with what the task sees in them: (B, 3, H, W) -> (B, 3, H', W')."""
+    def draw_predictions(self, images: Tensor) -> Tensor:
+        """Draw processed images for people, with what the task predicts in them: (B, 3, H, W) -> (B, 3, H', W')."""
         return images
 
-    def draw_truth(self, images: Tensor, scenes: SceneBatch) -> Tensor:
-        """Images of scenes for people, with what the task should see in them: (B, 3, H, W) -> (B, 3, H', W')."""
+    def draw_ground_truth(self, images: Tensor, scenes: SceneBatch) -> Tensor:
+        """Draw images of scenes for people, with the ground truth: (B, 3, H, W) -> (B, 3, H', W')."""
         return images
 
 
 class Metric(ABC):
-    """Evaluation metrics over a data set that is shown part by part."""
+    """Evaluation metrics over a data set that is shown chunk by chunk."""
 
     @abstractmethod
     def update(self, images: Tensor, scenes: SceneBatch) -> dict[str, Tensor]:
-        """Show some processed images.
+        """Take in some processed images.
 
         Args:
             images: (B, 3, H, W).
@@ -99,10 +99,10 @@ class Metric(ABC):
 
     @abstractmethod
     def compute(self) -> dict[str, float]:
-        """The metrics of everything that was shown; NaN where they are not defined."""
+        """Return the metrics of everything that was shown; NaN where they are not defined."""
 
     def left_out(self) -> int:
-        """How many of the images that were shown count for no metric, because there is nothing in them to measure."""
+        """Count the images that were shown and count for no metric, because there is nothing in them to measure."""
         return 0
 
 
@@ -110,26 +110,26 @@ class MeanMetric(Metric):
     """A metric of a data set that is the mean over its images; NaN, "this image has none", is left out."""
 
     def __init__(self) -> None:
-        self._parts: dict[str, list[Tensor]] = {}
+        self._chunks: dict[str, list[Tensor]] = {}
 
     @abstractmethod
     def measure(self, images: Tensor, scenes: SceneBatch) -> dict[str, Tensor]:
-        """Metrics of each image, see :meth:`Metric.update`."""
+        """Measure each image, see :meth:`Metric.update`."""
 
     def update(self, images: Tensor, scenes: SceneBatch) -> dict[str, Tensor]:
         """See :meth:`Metric.update`."""
         metrics = self.measure(images.detach(), scenes)
         for name, values in metrics.items():
-            self._parts.setdefault(name, []).append(values)
+            self._chunks.setdefault(name, []).append(values)
         return metrics
 
     def compute(self) -> dict[str, float]:
-        """The means."""
-        return {name: float(torch.cat(parts).nanmean()) for name, parts in self._parts.items()}
+        """Return the means."""
+        return {name: float(torch.cat(chunks).nanmean()) for name, chunks in self._chunks.items()}
 
     def left_out(self) -> int:
-        """The images whose every metric is NaN."""
-        missing = [torch.cat(parts).isnan() for parts in self._parts.values()]
+        """Count the images whose every metric is NaN."""
+        missing = [torch.cat(chunks).isnan() for chunks in self._chunks.values()]
         return int(torch.stack(missing).all(0).sum()) if missing else 0
 
 
@@ -162,7 +162,7 @@ class MeteredTask(Task):
 
     @property
     def unmetered(self) -> Task:
-        """The task itself, whose scores are not counted."""
+        """Return the task itself, whose scores are not counted."""
         return self._task
 
     def loss(self, images: Tensor, scenes: SceneBatch) -> Tensor:
@@ -193,16 +193,16 @@ class MeteredTask(Task):
         return self._task.score_in(metrics)
 
     def metric(self) -> Metric:
-        """A fresh metric, which spends an evaluation for each image that it is shown."""
+        """Make a fresh metric, which spends an evaluation for each image that it is shown."""
         return _SpendingMetric(self._task.metric(), self)
 
-    def draw_found(self, images: Tensor) -> Tensor:
-        """See :meth:`Task.draw_found`."""
-        return self._task.draw_found(images)
+    def draw_predictions(self, images: Tensor) -> Tensor:
+        """See :meth:`Task.draw_predictions`."""
+        return self._task.draw_predictions(images)
 
-    def draw_truth(self, images: Tensor, scenes: SceneBatch) -> Tensor:
-        """See :meth:`Task.draw_truth`."""
-        return self._task.draw_truth(images, scenes)
+    def draw_ground_truth(self, images: Tensor, scenes: SceneBatch) -> Tensor:
+        """See :meth:`Task.draw_ground_truth`."""
+        return self._task.draw_ground_truth(images, scenes)
 
 
 class _SpendingMetric(Metric):

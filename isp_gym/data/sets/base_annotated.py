@@ -1,4 +1,4 @@
-"""Data sources whose scenes say what is to be found in them: boxes, classes and perhaps masks."""
+"""Data sources with annotations: boxes, classes and perhaps masks."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Annotation:
 
 @dataclass(frozen=True)
 class AnnotatedItem(Item):
-    """A scene on disk with what is to be found in it.
+    """A scene on disk with its annotations.
 
     Attributes:
         size: Width and height of the file as its annotation says.
@@ -165,7 +165,7 @@ def _box_fault(box: Box, size: tuple[int, int]) -> str | None:
 
 
 def objects_of(item: AnnotatedItem, image_size: int) -> Objects:
-    """What is to be found in a scene, in pixels of the letterboxed image."""
+    """Return the annotations of a scene, in pixels of the letterboxed image."""
     frame = Letterbox(item.size, image_size)
     boxes = [frame.box(clipped_box(annotation.box, item.size)) for annotation in item.annotations]
     masks = None
