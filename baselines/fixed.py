@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from isp_gym.benchmark import Agent, Training
+from isp_gym.data.colour import srgb_gamma
 
 
 class FixedAgent(Agent):
@@ -72,8 +73,3 @@ class Original(FixedAgent):
     def enhance(self, images: Tensor) -> Tensor:
         """The targets themselves."""
         return images
-
-
-def srgb_gamma(linear: Tensor) -> Tensor:
-    """The sRGB transfer function (IEC 61966-2-1) of linear values in [0, 1]."""
-    return (12.92 * linear).where(linear <= 0.0031308, 1.055 * linear.clamp_min(0.0031308) ** (1 / 2.4) - 0.055)

@@ -181,9 +181,9 @@ def _write_references(problem: Problem, pictures: int, folder: Path) -> None:
     for i in range(min(pictures, len(scenes))):
         scene = scenes.batch([i])
         name = f"{folder_name(problem.name)}-test-{i}"
-        write_png(folder / f"{name}-input.png", task.draw_truth(scene.images * BRIGHTER, scene)[0])
+        write_png(folder / f"{name}-input.png", task.draw_ground_truth(scene.images * BRIGHTER, scene)[0])
         if scene.targets is not None:
-            write_png(folder / f"{name}-target.png", task.draw_found(scene.targets)[0])
+            write_png(folder / f"{name}-target.png", task.draw_predictions(scene.targets)[0])
 
 
 __all__ = ["RESULTS", "Row", "compare"]

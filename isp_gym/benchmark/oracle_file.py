@@ -20,6 +20,7 @@ Oracle = dict[str, Any]
 # What decides how much a sequence can earn on a scene; the number of scenes does not, scene k being what it is.
 _DECIDES = (
     "data",
+    "data_options",
     "image_size",
     "scene_seed",
     "bank",
@@ -37,7 +38,7 @@ def problem_of(setting: EnvConfig) -> dict[str, Any]:
     values = {key: value for key, value in asdict(setting).items() if key in (*_DECIDES, "objective", "reward")}
     values["modules"] = list(setting.make_bank().names)
     values["max_length"] = setting.length
-    for key in ("task_options", "objective", "reward"):
+    for key in ("data_options", "task_options", "objective", "reward"):
         values[key] = dict(values[key]) if values[key] else None
     return values
 

@@ -25,7 +25,7 @@ from isp_gym.budget import Budget, BudgetExhausted, metering
 from isp_gym.config import override
 from isp_gym.data import SceneSet
 from isp_gym.data.access import seal
-from isp_gym.data.splits import check_split
+from isp_gym.data.access import check_split
 from isp_gym.envs.config import EnvConfig
 from isp_gym.errors import UserError
 from isp_gym.pipelines import Rules

@@ -142,7 +142,7 @@ def _write(context: Run, scored: Scored, row: Row) -> None:
     """Write pictures and, when all else is there, the row; the checkpoints are not needed any more."""
     for i, output in enumerate(scored.evaluation.outputs):
         path = context.folder / _PICTURES.replace("*", str(i))
-        write_png(path, context.curve.task.draw_found(output[None])[0])
+        write_png(path, context.curve.task.draw_predictions(output[None])[0])
     write_json(context.folder / ROW, row)
     context.checkpoints.clear()
 

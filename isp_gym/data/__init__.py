@@ -8,7 +8,7 @@
 
 from isp_gym.data.access import lifted, recording
 from isp_gym.data.access import seal as sealed
-from isp_gym.data.read_log import ReadLog
+from isp_gym.data.read_log import SPLITS, ReadLog
 from isp_gym.data.registry import (
     DATA_SOURCES,
     ON_ERROR,
@@ -21,7 +21,6 @@ from isp_gym.data.registry import (
 )
 from isp_gym.data.scene import Objects, Scene, SceneBatch, SceneSet
 from isp_gym.data.sets.base import DataSource
-from isp_gym.data.splits import SPLITS
 from isp_gym.data.store import LazyStore, MemoryStore
 from isp_gym.data.unprocess import UnprocessSettings, unprocess
 

@@ -24,9 +24,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from isp_gym.data.read_log import ReadLog, append_reads, append_refusal
-from isp_gym.data.splits import SPLITS, check_split
-from isp_gym.errors import UserError
+from isp_gym.data.read_log import SPLITS, ReadLog, append_reads, append_refusal
+from isp_gym.errors import UserError, unknown
 
 SEALED_VARIABLE = "ISP_GYM_SEALED"
 READ_LOG_VARIABLE = "ISP_GYM_READ_LOG"
@@ -40,6 +39,12 @@ _inherited_paths = set(filter(None, os.environ.get(READ_LOG_VARIABLE, "").split(
 _logs: list[ReadLog] = []
 _thread = threading.local()
 _lock = threading.RLock()
+
+
+def check_split(split: str) -> None:
+    """Raise ``UserError`` if ``split`` is not one of ``SPLITS``."""
+    if split not in SPLITS:
+        raise unknown("split", str(split), SPLITS)
 
 
 @contextmanager

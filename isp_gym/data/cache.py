@@ -87,15 +87,16 @@ def identity(path: Path) -> tuple[str, int, int, int]:
     return str(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def cached(key: object, scene_id: str, make: Callable[[], Scene]) -> Scene:
+def cached(key: object, scene_id: str, make: Callable[[], Scene], options: object = None) -> Scene:
     """The images of that key, read from the cache or made and kept there; objects are not kept.
 
     Args:
         key: Everything that the images depend on; its ``repr`` counts.
         scene_id: What the scene is called.
         make: Makes the scene.
+        options: Data options that they depend on, too; ``None`` for the defaults.
     """
-    digest = hashlib.sha256(repr((_VERSION, key)).encode()).hexdigest()
+    digest = hashlib.sha256(repr((_VERSION, key) if options is None else (_VERSION, key, options)).encode()).hexdigest()
     folder, size = cache_folder() / "scenes", cache_size()
     path = folder / digest[:2] / f"{digest}.safetensors"
     try:

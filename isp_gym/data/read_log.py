@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from isp_gym.data.splits import SPLITS
 from isp_gym.errors import UserError
+
+SPLITS = ("train", "validation", "test")
 
 _Line = tuple[str, ...]  # split and id of a scene that was read; a split alone for a refusal
 

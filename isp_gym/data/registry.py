@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
 from isp_gym import plugins
-from isp_gym.data.access import refuse_sealed
+from isp_gym.data.access import check_split, refuse_sealed
 from isp_gym.data.scene import SceneSet
 from isp_gym.data.sets.base import DataSource
 from isp_gym.data.sets.coco import CocoFolder
@@ -19,7 +21,6 @@ from isp_gym.data.sets.raw import RawFiles
 from isp_gym.data.sets.voc import VocFolder
 from isp_gym.data.sets.wheel_photos import MATPLOTLIB, SCIKIT_IMAGE, SCIKIT_LEARN, WheelPhotos
 from isp_gym.data.sets.yolo import YoloFolder
-from isp_gym.data.splits import check_split
 from isp_gym.data.synthetic.scenes import SyntheticScenes
 from isp_gym.errors import UserError, unknown
 
@@ -66,6 +67,7 @@ def load_scenes(
     image_size: int = 64,
     seed: int = 0,
     on_error: str = "raise",
+    options: Mapping[str, Any] | None = None,
 ) -> SceneSet:
     """Load scenes; a second call with the same arguments costs nothing while the files stay as they are.
 
@@ -81,12 +83,24 @@ def load_scenes(
         image_size: Side of the square images in pixels, at least 1.
         seed: Seed of crops and of the simulated camera, at least 0.
         on_error: What to do about a file that cannot be used: ``"raise"``, or ``"skip"`` it with a warning.
+        options: What of the source to set (``data_options``): of those that unprocess photos, the fields of
+            :class:`UnprocessSettings`, e.g. ``{"light": [0.05, 0.1]}``.
 
     Returns:
         The set; its pixels cannot be changed.
 
     Raises:
         UserError: If an argument is wrong, the split is sealed, or the data is missing or cannot be read.
+
+    Example:
+        >>> scenes = load_scenes("photos", "validation", count=2, image_size=32)
+        >>> scenes.ids
+        ('validation/astronaut.png/0', 'validation/flower.jpg/1')
+        >>> scenes.images.shape, scenes.targets.shape
+        (torch.Size([2, 3, 32, 32]), torch.Size([2, 3, 32, 32]))
+        >>> darker = load_scenes("photos", "validation", 2, 32, options={"light": [0.01, 0.02]})
+        >>> bool(darker.images.mean() < scenes.images.mean())
+        True
     """
     check_split(split)
     _check_on_error(on_error)
@@ -94,7 +108,9 @@ def load_scenes(
     source, argument = _find(data)
     count, image_size = _whole("count", count, 1), _whole("image_size", image_size, 1)
     seed = _whole("seed", seed, 0)
-    return _load(data, split, count, image_size, seed, on_error, source.fingerprint(argument))
+    made = source.make_options(options, data)
+    given = "" if made is None else json.dumps(asdict(made))
+    return _load(data, split, count, image_size, seed, on_error, given, source.fingerprint(argument))
 
 
 def available(data: str, split: str, on_error: str = "raise") -> int | None:
@@ -119,9 +135,19 @@ def available(data: str, split: str, on_error: str = "raise") -> int | None:
     return source.available(argument, split, on_error)
 
 
-def check_data(data: str) -> None:
-    """Raise ``UserError`` if ``data`` is no data spec, or its files are missing or too few; decodes no image."""
+def check_data(data: str, options: Mapping[str, Any] | None = None) -> None:
+    """Raise ``UserError`` if ``data`` is no data spec, its files are missing or too few, or it takes no such options.
+
+    Decodes no image. Arguments as for :func:`load_scenes`.
+
+    Example:
+        >>> check_data("photos", {"light": [0.05, 0.1]})
+        >>> check_data("photos", {"light": [0.0, 2.0]})
+        Traceback (most recent call last):
+        isp_gym.errors.UserError: data_options.light must be two numbers, 0 < low <= high <= 1, not [0.0, 2.0]
+    """
     source, argument = _find(data)
+    source.make_options(options, data)
     source.check(argument)
 
 
@@ -132,25 +158,36 @@ def data_card(sets: Iterable[SceneSet]) -> dict[str, Any]:
         sets: Scenes of one data spec; one set a split.
 
     Returns:
-        ``spec``, ``licence``, ``reference``, ``version``, and ``checksums``: of each split the SHA-256 of its scenes'
-        names, annotations and files (see :func:`isp_gym.data.checksum.file_digest`), the same on every machine; and,
-        where photos have terms of their own, ``credits``: licence and author of each.
+        ``spec``, ``options`` (where some were set), ``licence``, ``reference``, ``version``, and ``checksums``: of each
+        split the SHA-256 of its scenes' names, annotations and files (see :func:`isp_gym.data.sets.base.file_digest`),
+        the same on every machine; and, where photos have terms of their own, ``credits``: licence and author of each.
+
+    Example:
+        >>> card = data_card([load_scenes("synthetic", "test", count=2, image_size=16)])
+        >>> card["spec"], card["licence"]
+        ('synthetic', 'MIT (made by this package)')
     """
     by_split = {scenes.split: scenes for scenes in sets}
     (spec,) = {scenes.data for scenes in by_split.values()}
+    options = next(iter(by_split.values())).options
     source, argument = _find(spec)
     checksums = {split: source.checksum(argument, split, scenes.photos) for split, scenes in by_split.items()}
     terms = {key: value for key, value in source.describe().items() if key in ("licence", "reference", "version")}
     credits = source.credits({photo for scenes in by_split.values() for photo in scenes.photos})
-    return {"spec": spec, **terms, **({"credits": credits} if credits else {}), "checksums": checksums}
+    given = {"options": dict(options)} if options else {}
+    return {"spec": spec, **given, **terms, **({"credits": credits} if credits else {}), "checksums": checksums}
 
 
 @lru_cache(maxsize=16)
-def _load(data: str, split: str, count: int, image_size: int, seed: int, on_error: str, fingerprint: str) -> SceneSet:
+def _load(
+    data: str, split: str, count: int, image_size: int, seed: int, on_error: str, options: str, fingerprint: str
+) -> SceneSet:
     # The fingerprint is only there to tell apart what a folder held then and holds now.
     source, argument = _find(data)
-    scenes = source.load(argument, split, count, image_size, seed, on_error)
-    scenes.data = data  # a plug-in does not know what it is called here
+    given = json.loads(options or "{}")
+    made = {"options": source.make_options(given, data)} if source.options is not None else {}
+    scenes = source.load(argument, split, count, image_size, seed, on_error, **made)
+    scenes.data, scenes.options = data, given  # a plug-in does not know what it is called here
     return scenes
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -11,21 +11,21 @@ import torch
 from torch import Tensor
 
 from isp_gym.data.access import note_read, refuse_sealed
-from isp_gym.data.splits import SPLITS
+from isp_gym.data.read_log import SPLITS
 from isp_gym.data.store import SceneStore
 from isp_gym.errors import UserError
 
 
 @dataclass(frozen=True, eq=False)
 class Objects:
-    """What is to be found in one scene.
+    """The ground-truth objects of one scene.
 
     Attributes:
         boxes: (n, 4) float32: x1, y1, x2, y2 in pixels of the scene's image, inside it, with x2 > x1 and y2 > y1.
         labels: (n,) int64, indices into ``classes``.
         classes: Names of the data set's classes.
         masks: (n, S, S) bool, or ``None`` where the data has none.
-        crowd: (n,) bool, COCO's ``iscrowd``: neither found nor missed in evaluation, and not learned from.
+        crowd: (n,) bool, COCO's ``iscrowd``: such regions are ignored in evaluation and in losses.
     """
 
     boxes: Tensor
@@ -55,7 +55,7 @@ class Scene:
         id: ``split/name`` or ``split/name/number``, e.g. ``test/coffee.png/3``; equal ids of one data set, image size
             and seed are equal scenes.
         camera: What the camera itself made of this shot (its JPEG), sRGB like ``target``, where the data has it.
-        objects: What is to be found in it, where the data says so.
+        objects: Its annotations, where the data has any.
     """
 
     image: Tensor
@@ -119,6 +119,7 @@ class SceneSet:
         split: One of ``SPLITS``.
         data: The data spec that the scenes come from, e.g. ``"photos"``.
         device: Where what it hands out lies; ``None`` for wherever the store has it.
+        options: The data options that they were made with, in plain values; empty for the defaults.
 
     Raises:
         ValueError: If the lengths do not go together, or two ids are alike.
@@ -132,12 +133,13 @@ class SceneSet:
         split: str,
         data: str,
         device: torch.device | str | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         if not len(store) == len(ids) == len(photos) == len(set(ids)):
             raise ValueError("a scene set needs one image, one photo name and one unique id for each scene")
         self._store, self._device = store, device
         self.ids, self.photos = tuple(ids), tuple(photos)
-        self.split, self.data = split, data
+        self.split, self.data, self.options = split, data, dict(options or {})
         self._positions = {scene_id: i for i, scene_id in enumerate(self.ids)}
 
     def __len__(self) -> int:
@@ -198,7 +200,7 @@ class SceneSet:
 
     def to(self, device: torch.device | str) -> SceneSet:
         """The same scenes on ``device``; the pixels are shared, not copied."""
-        return SceneSet(self._store, self.ids, self.photos, self.split, self.data, device)
+        return SceneSet(self._store, self.ids, self.photos, self.split, self.data, device, self.options)
 
     def _hand_out(self, numbers: Iterable[int]) -> tuple[int, ...]:
         refuse_sealed(self.split)

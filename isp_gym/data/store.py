@@ -62,7 +62,7 @@ class MemoryStore:
         images: Input images (N, 3, S, S) float32 in [0, 1]; owned by the store from here on.
         targets: Target images, likewise; ``None`` where the data has none.
         cameras: What the camera made of each shot, likewise.
-        objects: What is to be found in each scene.
+        objects: The annotations of each scene.
 
     Raises:
         ValueError: If lengths or shapes do not go together.

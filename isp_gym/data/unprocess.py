@@ -11,30 +11,17 @@ a dark place), and there is no mosaic, for the environments start from demosaick
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.floating]
+from isp_gym.data.colour import SRGB_TO_XYZ, XYZ_TO_CAMERA, FloatArray
 
-# CIE XYZ (D65) from linear sRGB, IEC 61966-2-1.
-_SRGB_TO_XYZ = np.array(
-    [
-        [0.4124564, 0.3575761, 0.1804375],
-        [0.2126729, 0.7151522, 0.0721750],
-        [0.0193339, 0.1191920, 0.9503041],
-    ]
-)
-
-# The four published XYZ-to-camera matrices of the Darmstadt Noise Dataset's cameras (Brooks et al., section 3.3).
-_XYZ_TO_CAMERA = np.array(
-    [
-        [[1.0234, -0.2969, -0.2266], [-0.5625, 1.6328, -0.0469], [-0.0703, 0.2188, 0.6406]],
-        [[0.4913, -0.0541, -0.0202], [-0.6130, 1.3513, 0.2906], [-0.1564, 0.2151, 0.7183]],
-        [[0.8380, -0.2630, -0.0639], [-0.2887, 1.0725, 0.2496], [-0.0627, 0.1427, 0.5438]],
-        [[0.6596, -0.2079, -0.0562], [-0.4782, 1.3016, 0.1933], [-0.0970, 0.1581, 0.5181]],
-    ]
-)
+# What the fields of the settings may be: the bounds of a range (0 excluded), of a pair of numbers, and of a number.
+_RANGES = {"red_gain": 100.0, "blue_gain": 100.0, "light": 1.0, "shot_noise": 1.0}
+_PAIRS = {"digital_gain": 100.0, "read_noise_line": 100.0}
+_NUMBERS = {"read_noise_spread": (0.0, 5.0), "highlight_knee": (0.0, 0.999), "gamma": (0.1, 10.0)}
 
 
 @dataclass(frozen=True)
@@ -52,6 +39,13 @@ class UnprocessSettings:
         read_noise_spread: Standard deviation of the log read variance around that line.
         highlight_knee: Grey level above which the inverse gains fade out, so that white stays white (paper, Eq. 3).
         gamma: Exponent of the gamma expansion.
+
+    Raises:
+        ValueError: A value is of the wrong kind or out of range; the message begins with the field's name.
+
+    Example:
+        >>> UnprocessSettings(light=[0.05, 0.1]).light
+        (0.05, 0.1)
     """
 
     red_gain: tuple[float, float] = (1.9, 2.4)
@@ -63,6 +57,38 @@ class UnprocessSettings:
     read_noise_spread: float = 0.26
     highlight_knee: float = 0.9
     gamma: float = 2.2
+
+    def __post_init__(self) -> None:
+        for name, high in _RANGES.items():
+            pair = self._pair(name, f"two numbers, 0 < low <= high <= {high:g}")
+            if not 0 < pair[0] <= pair[1] <= high:
+                raise ValueError(f"{name} must be two numbers, 0 < low <= high <= {high:g}, not {list(pair)}")
+        for name, high in _PAIRS.items():
+            words = f"two numbers between -{high:g} and {high:g}"
+            if not max(map(abs, self._pair(name, words))) <= high:
+                raise ValueError(f"{name} must be {words}, not {list(getattr(self, name))}")
+        if self.digital_gain[1] < 0:
+            raise ValueError(f"digital_gain must have a standard deviation of at least 0, not {self.digital_gain[1]}")
+        for name, (low, high) in _NUMBERS.items():
+            value = getattr(self, name)
+            if not (_is_number(value) and low <= value <= high):
+                raise ValueError(f"{name} must be a number between {low:g} and {high:g}, not {value!r}")
+        slope, intercept = self.read_noise_line
+        if max(slope * np.log(shot) + intercept for shot in self.shot_noise) > 0:
+            raise ValueError("read_noise_line gives a read variance above 1; lower its intercept")
+
+    def _pair(self, name: str, words: str) -> tuple[float, float]:
+        """Turn a list, as YAML and JSON have it, into a tuple of two numbers."""
+        value = getattr(self, name)
+        if not (isinstance(value, (list, tuple)) and len(value) == 2 and all(map(_is_number, value))):
+            default = list(type(self).__dataclass_fields__[name].default)
+            raise ValueError(f"{name} must be {words}, such as {default}, not {value!r}")
+        object.__setattr__(self, name, (float(value[0]), float(value[1])))
+        return getattr(self, name)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def unprocess(
@@ -112,8 +138,8 @@ def random_colour_matrix(rng: np.random.Generator) -> FloatArray:
 
     It is a random convex combination of the four published cameras (paper, section 3.3).
     """
-    weights = rng.uniform(1e-8, 1.0, size=len(_XYZ_TO_CAMERA))
-    matrix = np.tensordot(weights / weights.sum(), _XYZ_TO_CAMERA, axes=1) @ _SRGB_TO_XYZ
+    weights = rng.uniform(1e-8, 1.0, size=len(XYZ_TO_CAMERA))
+    matrix = np.tensordot(weights / weights.sum(), XYZ_TO_CAMERA, axes=1) @ SRGB_TO_XYZ
     return matrix / matrix.sum(axis=1, keepdims=True)
 
 

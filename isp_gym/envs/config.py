@@ -36,6 +36,7 @@ class EnvConfig:
         max_length: Longest pipeline, in modules; ``None`` for as many as the bank has.
         task: The downstream task, e.g. ``"detection"`` or ``"detection:NETWORK"``, see :func:`isp_gym.tasks.get_task`.
         task_options: Keyword arguments of the task, e.g. ``{"losses": ["box", "class"]}``.
+        data_options: Options of the data source, e.g. ``{"light": [0.05, 0.1]}``, see :func:`isp_gym.data.load_scenes`.
         on_error: What to do about a file that cannot be used: ``"raise"`` an error, or ``"skip"`` it with a warning.
         order: ``"free"``: modules in any order; ``"typed"``: each must find its input domain (scene-linear or
             display-referred, see :meth:`isp_gym.modules.Bank.typed_mask`), or it is dropped like a module used twice.
@@ -57,6 +58,7 @@ class EnvConfig:
     max_length: int | None = None
     task: str = "enhancement"
     task_options: dict[str, Any] | None = None
+    data_options: dict[str, Any] | None = None
     on_error: str = "raise"
     order: str = "free"
     repeats: bool = False
@@ -105,7 +107,7 @@ class EnvConfig:
             raise UserError(f"max_length must be at least 1, not {self.max_length}")
         self.make_task()
         self.make_reward()
-        check_data(self.data)
+        check_data(self.data, self.data_options)
 
     @cached_property
     def rules(self) -> Rules:
@@ -138,8 +140,8 @@ class EnvConfig:
 
     def load_scenes(self) -> SceneSet:
         """Load the scenes of the split, on the device."""
-        scenes = load_scenes(self.data, self.split, self.num_scenes, self.image_size, self.scene_seed, self.on_error)
-        return scenes.to(self.device)
+        where = (self.data, self.split, self.num_scenes, self.image_size, self.scene_seed)
+        return load_scenes(*where, self.on_error, self.data_options).to(self.device)
 
     def make_transition(self, budget: Budget | None = None) -> Transition:
         """Make the transition over the scenes of the split."""

@@ -28,7 +28,7 @@ REACH = SEARCH + PATCH
 GUIDE = (0.299, 0.587, 0.114)
 EPS = 1e-8
 UNREDUCED = 0
-LEAST_POWER = -100
+MIN_POWER = -100
 """At 1e-30, smaller weights are none; but once one underflows, ``exp2`` is slow for its whole vector register.
 
 As the batch is innermost, that register holds the weights of up to sixteen images.
@@ -170,7 +170,7 @@ class _Weights:
         # A reciprocal root and a product are faster than a root, and a power of two than one of e.
         torch.rsqrt(square, out=self.inverse)
         torch.mul(square, self.inverse, out=self.distance)
-        torch.mul(self.distance, self._rate, out=self.result).clamp_min_(LEAST_POWER)
+        torch.mul(self.distance, self._rate, out=self.result).clamp_min_(MIN_POWER)
         self._whole.exp2_()
         return self.result
 

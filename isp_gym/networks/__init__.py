@@ -1,4 +1,4 @@
-"""Frozen detectors and segmenters that tasks judge by: the embedded one, Hugging Face's, ultralytics' YOLO."""
+"""Frozen detectors and segmenters that tasks score with: the embedded one, Hugging Face's, ultralytics' YOLO."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from isp_gym.networks.base import Detections, Network
 
 
 def load_network(spec: str = "", device: str = "cpu") -> Network:
-    """The network of that name, loaded once in a process.
+    """Load the network of that name, once in a process.
 
     Args:
         spec: Empty for the embedded network; an entry point of the group ``isp_gym.networks``, or
@@ -26,9 +26,17 @@ def load_network(spec: str = "", device: str = "cpu") -> Network:
     Raises:
         UserError: There is no such network, it is damaged, what reads it is not installed, or it is code that is not
             trusted here (a pickled file that was trusted before in this process is not read again).
+
+    Example:
+        >>> network = load_network()  # the embedded one
+        >>> network.classes[:3], network.loss_names
+        ('box', 'ball', 'cone')
+        >>> predictions = network.detect(torch.rand(2, 3, 64, 64))
+        >>> len(predictions), predictions[0].boxes.shape[1]
+        (2, 4)
     """
     spec, device = str(spec), str(device)
-    # Initial weights are drawn before they are replaced. That must not move the random numbers of a run, which would
+    # Initial weights are sampled before they are replaced. That must not move the random numbers of a run, which would
     # depend on whether an earlier run of this process has loaded the network already.
     with torch.random.fork_rng(devices=[]):
         if spec in plugins.plugin_names("networks") or plugins.is_class_name(spec):

@@ -1,4 +1,4 @@
-"""What a detection or segmentation network is to the tasks. A new kind of network is a file with a subclass."""
+"""The interface of a detection or segmentation network. A new kind of network is a file with a subclass."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from isp_gym.data import Objects
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """What a network found in one image, the surest first, at most 100.
+    """What a network predicts in one image, sorted by confidence, at most 100.
 
     Attributes:
         boxes: (n, 4) float32: x1, y1, x2, y2 in pixels of the image that was shown.
@@ -32,7 +32,7 @@ class Network(ABC):
     """A frozen detector or instance segmenter: eval mode, no gradients into its weights.
 
     Attributes:
-        classes: The names of what it finds.
+        classes: The names of what it detects.
         loss_names: The losses that it has, e.g. ``("box", "objectness", "class", "mask")``.
     """
 
@@ -41,11 +41,11 @@ class Network(ABC):
 
     @abstractmethod
     def losses(self, images: Tensor, objects: Sequence[Objects]) -> dict[str, Tensor]:
-        """Losses of each image from one batched forward pass.
+        """Compute the losses of each image from one batched forward pass.
 
         Args:
             images: sRGB in [0, 1], (B, 3, S, S); gradients flow into them.
-            objects: What is in them; labels index :attr:`classes`, and there are no crowds.
+            objects: Their annotations; labels index :attr:`classes`, and there are no crowd regions.
 
         Returns:
             Each of :attr:`loss_names`, (B,); image i's depend on image i only.
@@ -53,4 +53,4 @@ class Network(ABC):
 
     @abstractmethod
     def detect(self, images: Tensor) -> list[Detections]:
-        """What it finds in each image, without gradients."""
+        """Predict the objects in each image, without gradients."""

@@ -1,4 +1,4 @@
-"""Which of a network's classes each class of the data is."""
+"""Map the classes of the data to those of a network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LEFT_OUT, _NOT_KNOWN = -1, -2
 
 
 class ClassMap:
-    """Gives objects the labels of a network: by name in any case, by a synonym, or as the user says.
+    """Give objects the labels of a network: by name in any case, by a synonym, or as the user says.
 
     Args:
         classes: The network's classes.
@@ -36,10 +36,10 @@ class ClassMap:
         self._tables: dict[tuple[str, ...], Tensor] = {}
 
     def __call__(self, objects: Objects, scene: str) -> Objects:
-        """The same objects with labels that index the network's classes, without those that are left out.
+        """Return the same objects with labels that index the network's classes, without those that are left out.
 
         Args:
-            objects: What is to be found in a scene.
+            objects: The annotations of a scene.
             scene: Its id, for the error.
 
         Raises:
@@ -55,10 +55,10 @@ class ClassMap:
                 f"or null to leave it out, with task_options.classes={{{name}: ...}} ({', '.join(self._classes)})"
             )
         mapped = replace(objects, labels=labels.to(objects.labels), classes=self._classes)
-        return pick(mapped, labels != _LEFT_OUT)
+        return select_objects(mapped, labels != _LEFT_OUT)
 
     def _table(self, classes: tuple[str, ...]) -> Tensor:
-        """The network's label of each class of the data."""
+        """Return the network's label of each class of the data."""
         plain = [plain_name(name) for name in classes]
         for name in self._chosen:
             if name not in plain:
@@ -69,8 +69,8 @@ class ClassMap:
         return _LEFT_OUT if name is None else self._indices.get(plain_name(name), _NOT_KNOWN)
 
 
-def pick(objects: Objects, chosen: Tensor) -> Objects:
-    """Some of the objects, by (n,) bool."""
+def select_objects(objects: Objects, chosen: Tensor) -> Objects:
+    """Select some of the objects by (n,) bool."""
     if chosen.all():
         return objects
     masks = None if objects.masks is None else objects.masks[chosen]

@@ -70,13 +70,13 @@ class Objective(Task):
         """The task's score; ``objective`` where that cannot be measured, as on RAW files without targets."""
         return self.score if self.score in metrics else "objective"
 
-    def draw_found(self, images: Tensor) -> Tensor:
-        """See :meth:`isp_gym.tasks.Task.draw_found`."""
-        return self._task.draw_found(images)
+    def draw_predictions(self, images: Tensor) -> Tensor:
+        """See :meth:`isp_gym.tasks.Task.draw_predictions`."""
+        return self._task.draw_predictions(images)
 
-    def draw_truth(self, images: Tensor, scenes: SceneBatch) -> Tensor:
-        """See :meth:`isp_gym.tasks.Task.draw_truth`."""
-        return self._task.draw_truth(images, scenes)
+    def draw_ground_truth(self, images: Tensor, scenes: SceneBatch) -> Tensor:
+        """See :meth:`isp_gym.tasks.Task.draw_ground_truth`."""
+        return self._task.draw_ground_truth(images, scenes)
 
 
 class _ObjectiveMetric(Metric):

@@ -8,10 +8,9 @@ from typing import Any
 from isp_gym import plugins
 from isp_gym.budget import Budget, in_a_run
 from isp_gym.errors import UserError
-from isp_gym.tasks.base import MeanMetric, Metric, Task
+from isp_gym.tasks.base import MeanMetric, MeteredTask, Metric, Task
 from isp_gym.tasks.detection import Detection
 from isp_gym.tasks.enhancement import Enhancement
-from isp_gym.tasks.metered import MeteredTask
 from isp_gym.tasks.segmentation import Segmentation
 
 TASKS: dict[str, type[Task]] = {task.name: task for task in (Enhancement, Detection, Segmentation)}

@@ -17,15 +17,15 @@ from isp_gym.data.readers.quiet import quiet_output
 from isp_gym.networks import Detections
 
 _TYPES = {"box": "bbox", "mask": "segm"}
-_MOST = 100  # detections of a class in an image that count
+_MAX_DETECTIONS = 100  # detections of a class in an image that count
 _IOU_50, _IOU_75 = 0, 5  # where those are among COCO's ten
 
 #: What COCOeval says of one image, by label.
-_Verdict = dict[int, dict[str, Any]]
+_Matches = dict[int, dict[str, Any]]
 
 
 class AveragePrecision:
-    """Mean average precision over images that are shown part by part; what is shown is matched at once, and not kept.
+    """Compute mean average precision over images that are shown chunk by chunk; each is matched at once, and not kept.
 
     Args:
         kind: ``"box"`` or ``"mask"``: whose overlap counts.
@@ -33,83 +33,84 @@ class AveragePrecision:
 
     def __init__(self, kind: str) -> None:
         self._kind = kind
-        self._verdicts: list[_Verdict] = []
+        self._matches: list[_Matches] = []
 
-    def update(self, truths: Sequence[Objects], found: Sequence[Detections]) -> dict[str, Tensor]:
-        """Show some images.
+    def update(self, ground_truth: Sequence[Objects], predictions: Sequence[Detections]) -> dict[str, Tensor]:
+        """Take in some images.
 
         Args:
-            truths: What is in each image, crowds included; all of the same classes.
-            found: What was found there; labels as those of ``truths``.
+            ground_truth: The annotations of each image, crowd regions included; all of the same classes.
+            predictions: What was predicted there; labels as those of ``ground_truth``.
 
         Returns:
-            As :meth:`result`, for each image by itself: (B,) float64, NaN where there is nothing to be found.
+            As :meth:`compute`, for each image by itself: (B,) float64, NaN where there is no ground-truth object.
         """
-        verdicts = _judge(truths, found, self._kind)
-        self._verdicts += verdicts
-        scores = [self._scores([verdict]) for verdict in verdicts]
+        matches = _match(ground_truth, predictions, self._kind)
+        self._matches += matches
+        scores = [self._scores([one]) for one in matches]
         return {name: torch.tensor([row[name] for row in scores], dtype=torch.float64) for name in scores[0]}
 
     def compute(self) -> dict[str, float]:
-        """``box_map`` (the mean over IoU .5 to .95), ``box_map50`` and ``box_map75``, or the same of masks.
+        """Compute ``box_map`` (the mean over IoU .5 to .95), ``box_map50`` and ``box_map75``, or the same of masks.
 
         In [0, 1]. As in COCO, classes of which no object was shown are left out; NaN if that are all.
         """
-        return self._scores(self._verdicts)
+        return self._scores(self._matches)
 
-    def _scores(self, verdicts: Sequence[_Verdict]) -> dict[str, float]:
-        precision = _precision(verdicts, self._kind)
+    def _scores(self, matches: Sequence[_Matches]) -> dict[str, float]:
+        precision = _precision(matches, self._kind)
         parts = {"map": precision, "map50": precision[_IOU_50], "map75": precision[_IOU_75]}
         return {f"{self._kind}_{name}": float(part.mean()) for name, part in parts.items()}
 
 
-def _judge(truths: Sequence[Objects], found: Sequence[Detections], kind: str) -> list[_Verdict]:
-    """Match what was found to what is there, image by image."""
-    verdicts: list[_Verdict] = [{} for _ in truths]
-    there = [row for i, one in enumerate(truths) for row in _rows(i, one, kind, iscrowd=one.crowd)]
-    seen = [row for i, one in enumerate(found) for row in _rows(i, one, kind, score=one.scores)]
+def _match(ground_truth: Sequence[Objects], predictions: Sequence[Detections], kind: str) -> list[_Matches]:
+    """Match predictions to ground truth, image by image."""
+    matches: list[_Matches] = [{} for _ in ground_truth]
+    there = [row for i, one in enumerate(ground_truth) for row in _rows(i, one, kind, iscrowd=one.crowd)]
+    seen = [row for i, one in enumerate(predictions) for row in _rows(i, one, kind, score=one.scores)]
     labels = sorted({row["category_id"] for row in (*there, *seen)})
     if not labels:
-        return verdicts
+        return matches
     with quiet_output():
-        evaluator = COCOeval(_coco(there, labels, len(truths)), _coco(seen, labels, len(truths)), _TYPES[kind])
-        evaluator.params = _params(labels, len(truths), kind)
+        count = len(ground_truth)
+        evaluator = COCOeval(_coco(there, labels, count), _coco(seen, labels, count), _TYPES[kind])
+        evaluator.params = _params(labels, count, kind)
         evaluator.evaluate()
-    for verdict in evaluator.evalImgs:
-        if verdict is not None:
-            verdicts[verdict["image_id"]][int(verdict["category_id"])] = verdict
-    return verdicts
+    for one in evaluator.evalImgs:
+        if one is not None:
+            matches[one["image_id"]][int(one["category_id"])] = one
+    return matches
 
 
-def _precision(verdicts: Sequence[_Verdict], kind: str) -> np.ndarray:
-    """Precision at each IoU, recall and class of which there is an object: (10, 101, K), or NaN."""
-    labels = sorted({label for image in verdicts for label, one in image.items() if (one["gtIgnore"] == 0).any()})
+def _precision(matches: Sequence[_Matches], kind: str) -> np.ndarray:
+    """Return precision at each IoU, recall and class of which there is an object: (10, 101, K), or NaN."""
+    labels = sorted({label for image in matches for label, one in image.items() if (one["gtIgnore"] == 0).any()})
     if not labels:
         return np.full((10, 101, 1), np.nan)
     evaluator = COCOeval(iouType=_TYPES[kind])
     # Every image has been evaluated by itself; this is how COCOeval keeps that.
-    evaluator.params = evaluator._paramsEval = _params(labels, len(verdicts), kind)
-    evaluator.evalImgs = [image.get(label) for label in labels for image in verdicts]
+    evaluator.params = evaluator._paramsEval = _params(labels, len(matches), kind)
+    evaluator.evalImgs = [image.get(label) for label in labels for image in matches]
     with quiet_output():
         evaluator.accumulate()
     return evaluator.eval["precision"][..., 0, 0]
 
 
 def _params(labels: Sequence[int], images: int, kind: str) -> Params:
-    """COCO's, but for objects of any size only."""
+    """Make COCO's parameters, but for objects of any size only."""
     params = Params(_TYPES[kind])
-    params.catIds, params.imgIds, params.maxDets = list(labels), list(range(images)), [_MOST]
+    params.catIds, params.imgIds, params.maxDets = list(labels), list(range(images)), [_MAX_DETECTIONS]
     params.areaRng, params.areaRngLbl = params.areaRng[:1], params.areaRngLbl[:1]
     return params
 
 
-def _rows(image: int, things: Objects | Detections, kind: str, **columns: Tensor) -> list[dict[str, Any]]:
-    """Objects or detections of an image as COCO's annotations."""
-    shapes = _boxes(things.boxes) if kind == "box" else _masks(things.masks)
+def _rows(image: int, items: Objects | Detections, kind: str, **columns: Tensor) -> list[dict[str, Any]]:
+    """Turn objects or detections of an image into COCO's annotations."""
+    shapes = _boxes(items.boxes) if kind == "box" else _masks(items.masks)
     lists = {name: values.tolist() for name, values in columns.items()}
     return [
         {"image_id": image, "category_id": label, "iscrowd": 0, **shape, **{name: lists[name][i] for name in lists}}
-        for i, (label, shape) in enumerate(zip(things.labels.tolist(), shapes, strict=True))
+        for i, (label, shape) in enumerate(zip(items.labels.tolist(), shapes, strict=True))
     ]
 
 

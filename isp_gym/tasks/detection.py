@@ -1,8 +1,9 @@
-"""Detection: make the image such that a frozen detector finds what is in it."""
+"""Detection: make the image such that a frozen detector predicts its ground-truth objects."""
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, ClassVar
@@ -13,14 +14,14 @@ from torch import Tensor
 from isp_gym.data import Objects, SceneBatch
 from isp_gym.errors import UserError, unknown
 from isp_gym.networks import Network, load_network
-from isp_gym.networks.classes import ClassMap, pick
+from isp_gym.networks.classes import ClassMap, select_objects
 from isp_gym.tasks.average_precision import AveragePrecision
 from isp_gym.tasks.base import Metric, Task
 from isp_gym.tasks.drawing import draw_detections, draw_objects
 
 
 class Detection(Task):
-    """The losses of a frozen detector as the loss; COCO's mAP of what it finds for evaluation.
+    """The losses of a frozen detector as the loss; COCO's mAP of its predictions for evaluation.
 
     Args:
         network: The detector, or its name as for :func:`isp_gym.networks.load_network`.
@@ -55,18 +56,18 @@ class Detection(Task):
 
     @cached_property
     def network(self) -> Network:
-        """The detector, loaded when it is first needed."""
+        """Load the detector when it is first needed."""
         network = self._given if isinstance(self._given, Network) else load_network(self._given, self._device)
         self.check_network(network)
         return network
 
     @cached_property
     def weights(self) -> dict[str, float]:
-        """The weight of each loss that counts."""
+        """Return the weight of each loss that counts."""
         return dict.fromkeys(self.default_losses(), 1.0) if self._losses is None else self._losses
 
     def default_losses(self) -> list[str]:
-        """The losses that count if the user has not named any."""
+        """Name the losses that count if the user has not named any."""
         return [name for name in self.network.loss_names if name != "mask"]
 
     def check_network(self, network: Network) -> None:
@@ -79,64 +80,89 @@ class Detection(Task):
     def _class_map(self) -> ClassMap:
         return ClassMap(self.network.classes, self._classes)
 
-    def truths(self, scenes: SceneBatch) -> list[Objects]:
-        """What the network should find in each scene, crowds included, with the network's labels.
+    def ground_truth(self, scenes: SceneBatch) -> list[Objects]:
+        """Return the annotations of each scene, crowd regions included, with the network's labels.
 
         Raises:
-            UserError: The scenes do not say what is in them, or the network does not know it.
+            UserError: The scenes have no annotations, or of a class that the network does not have.
         """
         if scenes.objects is None:
             raise UserError(
-                f"task '{self.name}' needs to know what is to be found, and scene '{scenes.ids[0]}' does not say; "
+                f"task '{self.name}' needs ground-truth objects, and scene '{scenes.ids[0]}' has no annotations; "
                 "use data with objects (synthetic, coco:PATH, lod:PATH, lis:PATH) or another task"
             )
         return [self._class_map(one, scene) for one, scene in zip(scenes.objects, scenes.ids, strict=True)]
 
     def loss(self, images: Tensor, scenes: SceneBatch) -> Tensor:
-        """Weighted sum of the network's losses on each clipped image, (B,); crowds are not learned from."""
-        objects = [pick(one, ~one.crowd) for one in self.truths(scenes)]
+        """Return the weighted sum of the network's losses on each clipped image, (B,); crowd regions are ignored."""
+        objects = [select_objects(one, ~one.crowd) for one in self.ground_truth(scenes)]
         losses = self.network.losses(images.clamp(0, 1), objects)
         return torch.stack([losses[name] * weight for name, weight in self.weights.items()]).sum(0)
 
     def measures(self, scenes: SceneBatch) -> bool:
-        """Whether they are annotated."""
+        """Tell whether they are annotated."""
         return scenes.objects is not None
 
     def metric(self) -> DetectionMetric:
-        """COCO's mAP."""
+        """Make a fresh metric: COCO's mAP."""
         return DetectionMetric(self)
 
-    def draw_found(self, images: Tensor) -> Tensor:
-        """See :meth:`Task.draw_found`: boxes, classes, scores and, if there are any, masks."""
-        found = self.network.detect(images.detach().clamp(0, 1))
+    def draw_predictions(self, images: Tensor) -> Tensor:
+        """See :meth:`Task.draw_predictions`: boxes, classes, scores and, if there are any, masks."""
+        predictions = self.network.detect(images.detach().clamp(0, 1))
         classes = self.network.classes
-        return torch.stack([draw_detections(*pair, classes) for pair in zip(images, found, strict=True)])
+        return torch.stack([draw_detections(*pair, classes) for pair in zip(images, predictions, strict=True)])
 
-    def draw_truth(self, images: Tensor, scenes: SceneBatch) -> Tensor:
-        """See :meth:`Task.draw_truth`: boxes, classes and, if there are any, masks."""
-        return torch.stack([draw_objects(*pair) for pair in zip(images, self.truths(scenes), strict=True)])
+    def draw_ground_truth(self, images: Tensor, scenes: SceneBatch) -> Tensor:
+        """See :meth:`Task.draw_ground_truth`: boxes, classes and, if there are any, masks."""
+        return torch.stack([draw_objects(*pair) for pair in zip(images, self.ground_truth(scenes), strict=True)])
 
 
 class DetectionMetric(Metric):
-    """mAP of what the network finds in clipped images, see :class:`AveragePrecision`."""
+    """mAP of what the network predicts in clipped images, see :class:`AveragePrecision`.
+
+    A warning says so, once, if not one prediction could count.
+    """
 
     def __init__(self, task: Detection) -> None:
         self._task = task
         self._kinds = [AveragePrecision(kind) for kind in task.kinds]
+        self._images = self._side = 0
+        self._annotated: set[int] = set()
+        self._predicted: set[int] = set()
 
     def update(self, images: Tensor, scenes: SceneBatch) -> dict[str, Tensor]:
         """See :meth:`Metric.update`."""
-        truths = self._task.truths(scenes)
-        found = self._task.network.detect(images.detach().clamp(0, 1))
-        return {name: values for kind in self._kinds for name, values in kind.update(truths, found).items()}
+        ground_truth = self._task.ground_truth(scenes)
+        predictions = self._task.network.detect(images.detach().clamp(0, 1))
+        self._images, self._side = self._images + len(images), images.shape[-1]
+        self._annotated.update(*(one.labels[~one.crowd].tolist() for one in ground_truth))
+        self._predicted.update(*(one.labels.tolist() for one in predictions))
+        return {name: values for kind in self._kinds for name, values in kind.update(ground_truth, predictions).items()}
 
     def compute(self) -> dict[str, float]:
-        """See :meth:`Metric.result`; NaN if there was nothing to be found in any image."""
+        """See :meth:`Metric.compute`; NaN if no image has a ground-truth object."""
+        if self._annotated and not self._annotated & self._predicted:
+            warnings.warn(self._hint(), stacklevel=2)
         return {name: value for kind in self._kinds for name, value in kind.compute().items()}
+
+    def _hint(self) -> str:
+        """Say in one line why nothing was predicted that could be right, and what may help."""
+        if not self._predicted:
+            return (
+                f"the network of task '{self._task.name}' predicted no object in any of {self._images} images; if they "
+                f"are too dark, compare with the agent 'camera'; if objects are too small, raise image_size "
+                f"({self._side}); if its score threshold is too high, lower it"
+            )
+        names = ", ".join(sorted(self._task.network.classes[label] for label in self._annotated)[:5])
+        return (
+            f"no prediction of the network of task '{self._task.name}' is of a class that is annotated ({names}, ...); "
+            "if it calls them otherwise, say how with task_options.classes"
+        )
 
 
 def _weights(losses: Any) -> dict[str, float]:
-    """Names, or names with weights, as weights."""
+    """Turn names, or names with weights, into weights."""
     if isinstance(losses, str) or not isinstance(losses, (Sequence, Mapping)) or not losses:
         raise UserError(f"task_options.losses must be names of losses or a weight for each, not {losses!r}")
     weights = dict(losses) if isinstance(losses, Mapping) else dict.fromkeys(losses, 1.0)

@@ -1,4 +1,4 @@
-"""Images for people, with what was found in them or what there is to be found."""
+"""Draw images for people, with predictions or with ground truth."""
 
 from __future__ import annotations
 
@@ -12,35 +12,36 @@ from torch import Tensor
 from isp_gym.data import Objects
 from isp_gym.networks import Detections
 
-LEAST_SCORE = 0.3
-"""What a network is less sure of is not shown."""
+MIN_SCORE = 0.3
+"""Predictions of a lower score are not shown."""
 
-_SIDE = 256  # least side of a picture, so that names can be read
+_MIN_SIDE = 256  # smallest side of a picture, so that names can be read
 _COLOURS = ((86, 180, 233), (230, 159, 0), (0, 158, 115), (240, 228, 66), (204, 121, 167), (213, 94, 0), (0, 114, 178))
 _FONT, _SIZE = cv2.FONT_HERSHEY_SIMPLEX, 0.36
 _LINE = 12  # height of a name
 
 
-def draw_detections(image: Tensor, found: Detections, classes: Sequence[str]) -> Tensor:
-    """What was found in an image, with scores; arguments and return value as for :func:`draw_objects`.
+def draw_detections(image: Tensor, predictions: Detections, classes: Sequence[str]) -> Tensor:
+    """Draw predictions into an image, with scores; arguments and return value as for :func:`draw_objects`.
 
     Args:
         image: (3, S, S).
-        found: What was found there; what is less sure than ``LEAST_SCORE`` is left out.
+        predictions: Of that image; those of a score below ``MIN_SCORE`` are left out.
         classes: Names of its labels.
     """
-    sure = found.scores >= LEAST_SCORE
-    labels, scores = found.labels[sure].tolist(), found.scores[sure].tolist()
+    shown = predictions.scores >= MIN_SCORE
+    labels, scores = predictions.labels[shown].tolist(), predictions.scores[shown].tolist()
     names = [f"{classes[label]} {score:.2f}" for label, score in zip(labels, scores, strict=True)]
-    return _draw(image, found.boxes[sure], labels, names, None if found.masks is None else found.masks[sure])
+    masks = None if predictions.masks is None else predictions.masks[shown]
+    return _draw(image, predictions.boxes[shown], labels, names, masks)
 
 
 def draw_objects(image: Tensor, objects: Objects) -> Tensor:
-    """What is to be found in an image.
+    """Draw the ground-truth objects of an image.
 
     Args:
         image: (3, S, S), shown clipped to [0, 1].
-        objects: What is to be found there.
+        objects: Its annotations.
 
     Returns:
         (3, T, T) on the CPU, enlarged by a whole factor to at least 256 pixels.
@@ -51,10 +52,10 @@ def draw_objects(image: Tensor, objects: Objects) -> Tensor:
 
 
 def _draw(image: Tensor, boxes: Tensor, labels: Sequence[int], names: Sequence[str], masks: Tensor | None) -> Tensor:
-    factor = -(-_SIDE // image.shape[-1])
+    factor = -(-_MIN_SIDE // image.shape[-1])
     canvas = _enlarge(image.detach().clamp(0, 1).mul(255).round().byte().permute(1, 2, 0), factor)
     colours = [_COLOURS[label % len(_COLOURS)] for label in labels]
-    # The surest is drawn last, over the others.
+    # The one of the highest score is drawn last, over the others.
     if masks is not None:
         for mask, colour in reversed(list(zip(masks, colours, strict=True))):
             inside = _enlarge(mask, factor)
@@ -72,7 +73,7 @@ def _enlarge(pixels: Tensor, factor: int) -> np.ndarray:
 
 
 def _write(canvas: np.ndarray, name: str, left: int, top: int, colour: tuple[int, int, int]) -> None:
-    """Dark on a ground of the colour, above its box or, where there is no place, inside it."""
+    """Write a name, dark on a ground of the colour, above its box or, where there is no place, inside it."""
     width = cv2.getTextSize(name, _FONT, _SIZE, 1)[0][0] + 4
     left = max(0, min(left - 1, canvas.shape[1] - width))
     top = top - _LINE if top >= _LINE else top

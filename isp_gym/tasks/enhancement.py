@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
+from pytorch_msssim import ssim
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
@@ -53,7 +53,7 @@ class EnhancementMetric(MeanMetric):
         """Both, (B,) float64; NaN where the target is constant."""
         clipped, targets = images.clamp(0, 1).double(), targets_of(scenes)
         psnr = -10 * _mse(clipped, targets).clamp_min(1e-10).log10()
-        ssim = [
+        similarity = [
             structural_similarity(
                 image.cpu().numpy(),
                 target.cpu().double().numpy(),
@@ -65,7 +65,7 @@ class EnhancementMetric(MeanMetric):
             )
             for image, target in zip(clipped, targets, strict=True)
         ]
-        metrics = {"psnr": psnr.cpu(), "ssim": torch.tensor(ssim, dtype=torch.float64)}
+        metrics = {"psnr": psnr.cpu(), "ssim": torch.tensor(similarity, dtype=torch.float64)}
         constant = is_constant(targets).cpu()
         return {name: values.masked_fill(constant, torch.nan) for name, values in metrics.items()}
 
@@ -107,22 +107,8 @@ def _l1(images: Tensor, targets: Tensor) -> Tensor:
 
 
 def _one_minus_ssim(images: Tensor, targets: Tensor) -> Tensor:
-    """The same window, constants and valid region as the metric, but differentiable."""
-    x = torch.arange(-5, 6, device=images.device, dtype=images.dtype)
-    bell = torch.exp(-(x**2) / (2 * 1.5**2))
-    bell = bell / bell.sum()
-
-    def blur(maps: Tensor) -> Tensor:
-        maps = maps.flatten(0, 1)[:, None]
-        return F.conv2d(F.conv2d(maps, bell[None, None, :, None]), bell[None, None, None, :])
-
-    mean_x, mean_y = blur(images), blur(targets)
-    var_x, var_y = blur(images * images) - mean_x**2, blur(targets * targets) - mean_y**2
-    covariance = blur(images * targets) - mean_x * mean_y
-    c1, c2 = 0.01**2, 0.03**2
-    luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
-    structure = (2 * covariance + c2) / (var_x + var_y + c2)
-    return 1 - (luminance * structure).reshape(len(images), -1).mean(1)
+    """Return 1 - SSIM with the window, constants and valid region of the metric, but differentiable, (B,)."""
+    return 1 - ssim(images, targets, data_range=1.0, size_average=False, win_size=11, win_sigma=1.5)
 
 
 _LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": _mse, "l1": _l1, "ssim": _one_minus_ssim}

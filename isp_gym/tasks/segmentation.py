@@ -32,19 +32,19 @@ class Segmentation(Detection):
         super().check_network(network)
         if "mask" not in network.loss_names:
             raise UserError(
-                f"task 'segmentation' needs a network that finds masks, and this {type(network).__name__} finds boxes "
-                "only; use task=detection or another network (task=segmentation:NETWORK)"
+                f"task 'segmentation' needs a network that predicts masks, and this {type(network).__name__} predicts "
+                "boxes only; use task=detection or another network (task=segmentation:NETWORK)"
             )
 
-    def truths(self, scenes: SceneBatch) -> list[Objects]:
-        """See :meth:`Detection.truths`. Raises ``UserError`` if there are no masks."""
+    def ground_truth(self, scenes: SceneBatch) -> list[Objects]:
+        """See :meth:`Detection.ground_truth`. Raises ``UserError`` if there are no masks."""
         side = scenes.images.shape[-1]
-        truths = super().truths(scenes)
-        for one, scene in zip(truths, scenes.ids, strict=True):
+        ground_truth = super().ground_truth(scenes)
+        for one, scene in zip(ground_truth, scenes.ids, strict=True):
             if one.masks is None and len(one):
                 raise UserError(
                     f"task 'segmentation' needs masks, and scene '{scene}' has boxes only; "
                     "use data with masks (synthetic, coco:PATH, lis:PATH) or task=detection"
                 )
         nothing = torch.zeros(0, side, side, dtype=torch.bool)
-        return [one if one.masks is not None else replace(one, masks=nothing) for one in truths]
+        return [one if one.masks is not None else replace(one, masks=nothing) for one in ground_truth]

@@ -1,8 +1,10 @@
-"""What every data source must do."""
+"""Check what every data source must do."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import combinations
+from typing import Any
 
 import torch
 
@@ -11,18 +13,31 @@ from isp_gym.data import SPLITS, SceneSet, check_data, data_card, load_scenes
 _SIDE = 32
 
 
-def check_data_source(data: str, count: int = 4) -> None:
+def check_data_source(data: str, count: int = 4, options: Mapping[str, Any] | None = None) -> None:
     """Check a data source: its table row, its splits, and that each scene is what its number says and nothing else.
 
     Args:
         data: The data spec, e.g. ``"skimage"``, ``"package.module:Name"`` or ``"package.module:Name:ARGUMENT"``.
         count: Scenes to look at in each split; at least 2.
+        options: ``data_options`` that must make a difference, of a source that takes any.
 
     Raises:
         AssertionError: A check has failed; the message says which.
+
+    Example:
+        >>> check_data_source("synthetic", count=2, options={"light": [0.05, 0.1]})
     """
-    check_data(data)
-    sets = {split: load_scenes(data, split, count, _SIDE) for split in SPLITS}
+    _check_sets(data, count, None)
+    if options:
+        _check_sets(data, count, options)
+        plain, other = (load_scenes(data, "train", count, _SIDE, options=given) for given in (None, options))
+        same = len(plain) == len(other) and torch.equal(plain.images, other.images)
+        assert not same, f"its scenes are the same with data_options {dict(options)} and without"
+
+
+def _check_sets(data: str, count: int, options: Mapping[str, Any] | None) -> None:
+    check_data(data, options)
+    sets = {split: load_scenes(data, split, count, _SIDE, options=options) for split in SPLITS}
     for scenes in sets.values():
         _check_scenes(scenes)
         _check_numbers(scenes)
@@ -51,7 +66,7 @@ def _check_scenes(scenes: SceneSet) -> None:
 
 def _check_numbers(scenes: SceneSet) -> None:
     """Scene k is a pure function of its number; another count is another load, not one that was kept."""
-    fewer = load_scenes(scenes.data, scenes.split, max(1, len(scenes) - 1), _SIDE)
+    fewer = load_scenes(scenes.data, scenes.split, max(1, len(scenes) - 1), _SIDE, options=scenes.options)
     assert fewer.ids == scenes.ids[: len(fewer)], "asked for fewer scenes, it gives others"
     for k in range(len(fewer)):
         same = torch.equal(fewer.batch([k]).images, scenes.batch([k]).images)

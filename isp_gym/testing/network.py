@@ -8,7 +8,7 @@ from torch import Tensor
 from isp_gym.data import Objects
 from isp_gym.networks import Detections, Network, load_network
 
-_MOST = 100
+_MAX_DETECTIONS = 100
 
 
 def check_network(network: Network | str, image_size: int = 64) -> None:
@@ -75,29 +75,32 @@ def _check_gradient(network: Network, images: Tensor, objects: list[Objects]) ->
 
 
 def _check_detections(network: Network, images: Tensor) -> None:
-    found, side = network.detect(images), images.shape[-1]
-    assert len(found) == len(images), f"{len(images)} images gave {len(found)} detections"
+    whole, side = network.detect(images), images.shape[-1]
+    assert len(whole) == len(images), f"{len(images)} images gave {len(whole)} detections"
     assert torch.is_grad_enabled(), "it leaves gradients switched off"
-    for i, (one, alone) in enumerate(zip(found, [network.detect(images[i : i + 1])[0] for i in range(3)], strict=True)):
-        _check_found(one, network, side)
+    for i, (one, alone) in enumerate(zip(whole, [network.detect(images[i : i + 1])[0] for i in range(3)], strict=True)):
+        _check_form(one, network, side)
         same = len(one.labels) == len(alone.labels) and torch.allclose(one.scores, alone.scores, atol=1e-4)
-        assert same, f"what it finds in image {i} depends on the rest of the batch"
+        assert same, f"what it predicts in image {i} depends on the rest of the batch"
 
 
-def _check_found(found: Detections, network: Network, side: int) -> None:
-    count = len(found.labels)
-    assert count <= _MOST, f"it finds {count} objects; at most {_MOST} are allowed"
-    assert found.boxes.shape == (count, 4), f"boxes must be ({count}, 4), not {tuple(found.boxes.shape)}"
-    inside = bool(((found.boxes >= -1e-3) & (found.boxes <= side + 1e-3)).all())
+def _check_form(predictions: Detections, network: Network, side: int) -> None:
+    count = len(predictions.labels)
+    assert count <= _MAX_DETECTIONS, f"it predicts {count} objects; at most {_MAX_DETECTIONS} are allowed"
+    assert predictions.boxes.shape == (count, 4), f"boxes must be ({count}, 4), not {tuple(predictions.boxes.shape)}"
+    inside = bool(((predictions.boxes >= -1e-3) & (predictions.boxes <= side + 1e-3)).all())
     assert inside, "a box leaves the image that was shown"
-    assert bool((found.boxes[:, 2:] >= found.boxes[:, :2]).all()), "a box must be x1, y1, x2, y2"
-    assert found.scores.shape == (count,), f"scores must be ({count},), not {tuple(found.scores.shape)}"
-    assert bool(((found.scores >= 0) & (found.scores <= 1)).all()), "scores must lie in [0, 1]"
-    assert bool((found.scores.diff() <= 0).all()), "the surest must come first"
-    assert not found.labels.is_floating_point(), f"labels must be whole numbers, not {found.labels.dtype}"
-    known = bool(((found.labels >= 0) & (found.labels < len(network.classes))).all())
+    assert bool((predictions.boxes[:, 2:] >= predictions.boxes[:, :2]).all()), "a box must be x1, y1, x2, y2"
+    assert predictions.scores.shape == (count,), f"scores must be ({count},), not {tuple(predictions.scores.shape)}"
+    assert bool(((predictions.scores >= 0) & (predictions.scores <= 1)).all()), "scores must lie in [0, 1]"
+    assert bool((predictions.scores.diff() <= 0).all()), "predictions must be sorted by confidence"
+    assert not predictions.labels.is_floating_point(), f"labels must be whole numbers, not {predictions.labels.dtype}"
+    known = bool(((predictions.labels >= 0) & (predictions.labels < len(network.classes))).all())
     assert known, "a label is not an index into classes"
-    assert not any(each.requires_grad for each in (found.boxes, found.scores)), "detections carry a gradient"
+    assert not any(each.requires_grad for each in (predictions.boxes, predictions.scores)), (
+        "detections carry a gradient"
+    )
     if "mask" in network.loss_names:
-        fine = found.masks is not None and found.masks.shape == (count, side, side) and found.masks.dtype == torch.bool
+        masks = predictions.masks
+        fine = masks is not None and masks.shape == (count, side, side) and masks.dtype == torch.bool
         assert fine, f"masks must be ({count}, {side}, {side}) bool"

@@ -14,7 +14,7 @@ def check_task(task: Task | str, scenes: SceneSet | None = None) -> None:
 
     Args:
         task: The task; or its name as for :func:`isp_gym.tasks.get_task`.
-        scenes: Scenes that it can judge, at least two; by default those of its ``default_data``, 32x32.
+        scenes: Scenes that it can score, at least two; by default those of its ``default_data``, 32x32.
 
     Raises:
         AssertionError: A check has failed; the message says which.

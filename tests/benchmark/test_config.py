@@ -118,6 +118,7 @@ def test_override_without_a_value(tmp_path):
 # Of each key another value than its default.
 OTHERS = {
     "data": "synthetic",
+    "data_options": {"light": [0.2, 0.3]},
     "image_size": 24,
     "scene_seed": 5,
     "bank": "reference",

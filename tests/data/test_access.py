@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from isp_gym.data import SPLITS, MemoryStore, SceneSet, lifted, load_scenes, recording, sealed
-from isp_gym.data.access import READ_LOG_VARIABLE, SEALED_VARIABLE, refuse_sealed
+from isp_gym.data.access import READ_LOG_VARIABLE, SEALED_VARIABLE, check_split, refuse_sealed
 from isp_gym.errors import UserError
 
 
@@ -272,3 +272,9 @@ class TestProcesses:
             loader = DataLoader(scenes, batch_size=3, num_workers=2, collate_fn=len, multiprocessing_context="fork")
             assert list(loader) == [3, 3]
         assert log.ids("train") == scenes.ids
+
+
+@pytest.mark.parametrize("name", ["", "Train", "val", "testing", 3, None])
+def test_other_names_are_no_splits(name):
+    with pytest.raises(UserError, match="unknown split"):
+        check_split(name)

@@ -3,7 +3,7 @@ import torch
 
 from isp_gym.data import Objects
 from isp_gym.errors import UserError
-from isp_gym.networks.classes import ClassMap, pick
+from isp_gym.networks.classes import ClassMap, select_objects
 
 NETWORK = ("N/A", "Truck", "N/A", "tv", "motorcycle")
 
@@ -72,6 +72,6 @@ def test_misspelt_choices_are_named(chosen, message):
         ClassMap(NETWORK, chosen)(objects(["tv", "truck"], [0]), "test/0")
 
 
-def test_pick_keeps_what_belongs_together():
-    one = pick(objects(["tv"], [0, 0, 0]), torch.tensor([False, True, True]))
+def test_selecting_keeps_what_belongs_together():
+    one = select_objects(objects(["tv"], [0, 0, 0]), torch.tensor([False, True, True]))
     assert one.boxes[:, 0].tolist() == [1, 2] and one.masks[:, 0].int().argmax(1).tolist() == [1, 2]

@@ -79,15 +79,15 @@ def test_kept_statistics_follow_inputs_that_are_replaced_in_place():
 
 def test_drawings_stay_those_of_the_task():
     class Drawing(Enhancement):
-        def draw_found(self, images):
+        def draw_predictions(self, images):
             return images + 1
 
-        def draw_truth(self, images, scenes):
+        def draw_ground_truth(self, images, scenes):
             return images + 2
 
     made = Objective(Drawing(), {"entropy": 1.0})
-    assert torch.equal(made.draw_found(IMAGES), IMAGES + 1)
-    assert torch.equal(made.draw_truth(IMAGES, BATCH), IMAGES + 2)
+    assert torch.equal(made.draw_predictions(IMAGES), IMAGES + 1)
+    assert torch.equal(made.draw_ground_truth(IMAGES, BATCH), IMAGES + 2)
 
 
 def test_it_has_maps_and_a_task_alone_has_none():

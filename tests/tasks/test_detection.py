@@ -49,7 +49,7 @@ class TestLoss:
         loss.sum().backward()
         assert loss.isfinite().all() and images.grad.isfinite().all() and images.grad.any()
 
-    def test_crowds_are_not_learned_from(self, squares, objects, scene_set):
+    def test_crowd_regions_are_ignored(self, squares, objects, scene_set):
         places = [(0, 0, 0), (2, 2, 1)]
         task, pixels = Detection(squares), everything(scene_set([objects(places)])).images
         crowd = everything(scene_set([objects(places, crowd=[False, True])]))
@@ -96,6 +96,7 @@ class TestMetric:
         assert rows["box_map"].tolist() == pytest.approx([1, 1, torch.nan, 1], nan_ok=True)
         assert metric.compute() == pytest.approx({"box_map": 1, "box_map50": 1, "box_map75": 1})
 
+    @pytest.mark.filterwarnings("ignore:the network of task")
     def test_falls_with_the_light(self, squares, scenes):
         batch, task = everything(scenes), Detection(squares)
         scores = []
@@ -105,6 +106,7 @@ class TestMetric:
             scores.append(metric.compute()["box_map"])
         assert scores[0] == pytest.approx(1) and 0 < scores[1] < 1 and scores[2] == 0
 
+    @pytest.mark.filterwarnings("ignore:the network of task")
     def test_sees_what_the_loss_sees(self, squares, scenes):
         batch, task = everything(scenes), Detection(squares)
         scores = []
@@ -113,7 +115,34 @@ class TestMetric:
             metric.update(images, batch)
             scores.append(metric.compute()["box_map"])
         assert scores == [0, 0]
-        assert torch.equal(task.draw_found(batch.images * 9), task.draw_found((batch.images * 9).clamp(0, 1)))
+        assert torch.equal(
+            task.draw_predictions(batch.images * 9), task.draw_predictions((batch.images * 9).clamp(0, 1))
+        )
+
+    def test_one_line_says_that_nothing_was_predicted(self, squares, scenes, recwarn):
+        batch, metric = everything(scenes), Detection(squares).metric()
+        for _ in range(3):
+            metric.update(batch.images * 0, batch)
+        assert metric.compute()["box_map"] == 0
+        (hint,) = recwarn
+        assert "predicted no object in any of 12 images" in str(hint.message) and "\n" not in str(hint.message)
+        for remedy in ("'camera'", "image_size (32)", "score threshold"):
+            assert remedy in str(hint.message)
+
+    def test_one_line_says_that_no_class_is_right(self, squares, objects, scene_set, recwarn):
+        shown, asked = (everything(scene_set([objects([(0, 0, label)])])) for label in (0, 1))
+        metric = Detection(squares).metric()
+        metric.update(shown.images, asked)
+        metric.compute()
+        (hint,) = recwarn
+        assert str(hint.message).endswith("say how with task_options.classes") and "(GREEN, ...)" in str(hint.message)
+
+    def test_without_objects_or_with_one_prediction_there_is_no_hint(self, squares, objects, scene_set, recwarn):
+        for places in ([], [(0, 0, 0)]):
+            metric, batch = Detection(squares).metric(), everything(scene_set([objects(places), objects([])]))
+            metric.update(batch.images, batch)
+            metric.compute()
+        assert not recwarn.list
 
     def test_parts_make_a_whole(self, squares, scenes):
         task = Detection(squares)

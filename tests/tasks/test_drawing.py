@@ -64,15 +64,15 @@ def test_a_name_stays_in_the_picture():
 class TestTasks:
     def test_detection_draws_what_is_found_and_what_is_to_be_found(self, squares, scenes):
         task, batch = Detection(squares), scenes.batch([0, 2])
-        found, truth = task.draw_found(batch.images), task.draw_truth(batch.images, batch)
+        found, truth = task.draw_predictions(batch.images), task.draw_ground_truth(batch.images, batch)
         assert found.shape == truth.shape == (2, 3, 256, 256)
         plain = batch.images[1].repeat_interleave(8, 1).repeat_interleave(8, 2)
         torch.testing.assert_close(found[1], plain, atol=0.003, rtol=0)  # nothing there, and nothing found
         assert not torch.equal(found[0], truth[0])  # which has no scores
-        dark = task.draw_found(batch.images * 0.1)[0]
+        dark = task.draw_predictions(batch.images * 0.1)[0]
         assert torch.equal(dark, draw_objects(batch.images[0] * 0.1, batch.objects[1]))
 
     def test_enhancement_draws_nothing(self, scenes):
         images, task = scenes.images, get_task("enhancement")
-        assert torch.equal(task.draw_found(images), images)
-        assert torch.equal(task.draw_truth(images, scenes.batch(range(4))), images)
+        assert torch.equal(task.draw_predictions(images), images)
+        assert torch.equal(task.draw_ground_truth(images, scenes.batch(range(4))), images)

@@ -42,7 +42,7 @@ def test_measures_boxes_and_masks(squares, scenes):
 class TestFaults:
     def test_a_network_without_masks(self, squares, scenes):
         squares.loss_names = ("box", "class")
-        with pytest.raises(UserError, match=r"Squares finds boxes only; use task=detection"):
+        with pytest.raises(UserError, match=r"Squares predicts boxes only; use task=detection"):
             Segmentation(squares).loss(scenes.images, everything(scenes))
 
     def test_data_without_masks(self, squares, objects, scene_set):
@@ -53,7 +53,7 @@ class TestFaults:
 
     def test_scenes_that_do_not_say_what_is_in_them(self, squares):
         scenes = SceneSet(MemoryStore(torch.rand(1, 3, 32, 32)), ["test/0"], ["0"], "test", "mine")
-        with pytest.raises(UserError, match="task 'segmentation' needs to know what is to be found"):
+        with pytest.raises(UserError, match="task 'segmentation' needs ground-truth objects"):
             Segmentation(squares).loss(scenes.images, everything(scenes))
 
 

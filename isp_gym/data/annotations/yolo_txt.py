@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from isp_gym.data.readers.headers import read_size
+from isp_gym.data.readers.photos import read_size
 from isp_gym.data.sets.base_annotated import Annotation
 from isp_gym.errors import UserError
 

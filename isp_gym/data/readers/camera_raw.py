@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from isp_gym.data.readers.headers import MAX_PIXELS
+from isp_gym.data.readers.photos import MAX_PIXELS
 from isp_gym.errors import UserError
 
 EXTENSIONS = (

@@ -1,6 +1,6 @@
-"""Libraries that keep quiet, also when several threads use them at a time.
+"""Keep libraries quiet, also when several threads use them at a time.
 
-``warnings.catch_warnings``, OpenCV's log level and ``sys.stdout`` are one for the whole process: two threads that each
+``warnings.catch_warnings`` and ``sys.stdout`` are one for the whole process: two threads that each
 save and restore them by themselves can end with what the other had set, and warnings are lost for good. So the first
 thread to enter saves, and the last one to leave restores.
 """
@@ -12,8 +12,6 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, redirect_stdout
-
-import cv2
 
 _Region = Callable[[], AbstractContextManager[None]]
 
@@ -47,17 +45,6 @@ def _no_warnings() -> Iterator[None]:
 
 
 @contextmanager
-def _no_opencv_log() -> Iterator[None]:
-    log = getattr(cv2.utils, "logging", cv2)  # OpenCV 5 and 4
-    level = log.getLogLevel()
-    log.setLogLevel(0)  # silent in both
-    try:
-        yield
-    finally:
-        log.setLogLevel(level)
-
-
-@contextmanager
 def _no_output() -> Iterator[None]:
     with redirect_stdout(io.StringIO()):
         yield
@@ -65,9 +52,6 @@ def _no_output() -> Iterator[None]:
 
 quiet_warnings = _Shared(_no_warnings)
 """No Python warning is shown inside: odd metadata is no reason to talk."""
-
-quiet_opencv = _Shared(_no_opencv_log)
-"""OpenCV writes nothing to standard error inside."""
 
 quiet_output = _Shared(_no_output)
 """Nothing is printed inside, by anybody."""

@@ -1,4 +1,4 @@
-"""Data sources whose scenes say what is to be found in them: boxes, classes and perhaps masks."""
+"""Data sources with annotations: boxes, classes and perhaps masks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from isp_gym.data.readers.photos import read_photo
 from isp_gym.data.scene import Objects, Scene
 from isp_gym.data.sets.base_files import FileSource, Item, to_tensor
 from isp_gym.data.sets.base_photos import content_key, stable_integers
-from isp_gym.data.unprocess import unprocess
+from isp_gym.data.unprocess import UnprocessSettings, unprocess
 from isp_gym.errors import UserError
 
 
@@ -40,7 +40,7 @@ class Annotation:
 
 @dataclass(frozen=True)
 class AnnotatedItem(Item):
-    """A scene on disk with what is to be found in it.
+    """A scene on disk with its annotations.
 
     Attributes:
         size: Width and height of the file as its annotation says.
@@ -86,17 +86,17 @@ class AnnotatedSource(FileSource):
         objects = [(a.box, a.label, a.segmentation, a.crowd) for a in item.annotations]
         return item.size, item.classes, objects
 
-    def make(self, item: Item, split: str, image_size: int, seed: int) -> Scene:
+    def make(self, item: Item, split: str, image_size: int, seed: int, options: Any = None) -> Scene:
         """The pixels come from the cache, the objects from the annotation."""
         assert isinstance(item, AnnotatedItem)
-        scene = super().make(item, split, image_size, seed)
+        scene = super().make(item, split, image_size, seed, options)
         return replace(scene, objects=objects_of(item, image_size))
 
 
 class RawAnnotatedSource(AnnotatedSource):
     """Files that are linear RAW already, beside the camera's JPEG."""
 
-    def read(self, item: Item, image_size: int, seed: int) -> tuple[Tensor, None, Tensor | None]:
+    def read(self, item: Item, image_size: int, seed: int, options: Any) -> tuple[Tensor, None, Tensor | None]:
         """The RAW as it is, and what the camera made of it."""
         assert isinstance(item, AnnotatedItem)
         camera = None if item.camera is None else to_tensor(_boxed(read_photo(item.camera), image_size))
@@ -106,12 +106,15 @@ class RawAnnotatedSource(AnnotatedSource):
 class PhotoAnnotatedSource(AnnotatedSource):
     """Finished photos: unprocessed to dark RAW-RGB, with the photo itself as the target."""
 
-    def read(self, item: Item, image_size: int, seed: int) -> tuple[Tensor, Tensor, None]:
+    options = UnprocessSettings
+
+    def read(self, item: Item, image_size: int, seed: int, options: Any) -> tuple[Tensor, Tensor, None]:
         """The unprocessed photo and the photo."""
         assert isinstance(item, AnnotatedItem)
         pixels = _input(item)
         target = _boxed(pixels, image_size)
-        image = unprocess(target, np.random.default_rng(stable_integers((content_key(pixels), seed))))
+        rng = np.random.default_rng(stable_integers((content_key(pixels), seed)))
+        image = unprocess(target, rng, options)
         image[~Letterbox(item.size, image_size).inside()] = 0  # no noise where there is no photo
         return to_tensor(image), to_tensor(target), None
 
@@ -162,7 +165,7 @@ def _box_fault(box: Box, size: tuple[int, int]) -> str | None:
 
 
 def objects_of(item: AnnotatedItem, image_size: int) -> Objects:
-    """What is to be found in a scene, in pixels of the letterboxed image."""
+    """Return the annotations of a scene, in pixels of the letterboxed image."""
     frame = Letterbox(item.size, image_size)
     boxes = [frame.box(clipped_box(annotation.box, item.size)) for annotation in item.annotations]
     masks = None

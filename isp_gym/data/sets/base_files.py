@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,12 +17,11 @@ import torch
 from torch import Tensor
 
 from isp_gym.data.cache import cached, identity
-from isp_gym.data.checksum import checksum
+from isp_gym.data.read_log import SPLITS
 from isp_gym.data.scene import Scene, SceneSet
-from isp_gym.data.sets.base import DataSource
+from isp_gym.data.sets.base import DataSource, checksum
 from isp_gym.data.sets.base_photos import usable
 from isp_gym.data.sets.folder_index import snapshot
-from isp_gym.data.splits import SPLITS
 from isp_gym.data.store import LazyStore
 from isp_gym.errors import UserError
 
@@ -61,10 +61,10 @@ class FileSource(DataSource):
         """The scenes of each split in a fixed order. Decodes nothing; asked again when a file changes."""
 
     @abstractmethod
-    def read(self, item: Item, image_size: int, seed: int) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    def read(self, item: Item, image_size: int, seed: int, options: Any) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Input, target and the camera's own image of one scene, (3, S, S) each.
 
-        What is drawn depends on ``seed`` and on what the file shows (see ``photo_source.content_key``), on no name.
+        What is sampled depends on ``seed``, ``options`` and what the file shows (see :func:`content_key`), on no name.
         """
 
     def check(self, argument: str) -> None:
@@ -98,20 +98,27 @@ class FileSource(DataSource):
             raise UserError(item.fault)
 
     def load(
-        self, argument: str, split: str, count: int, image_size: int, seed: int, on_error: str = "raise"
+        self,
+        argument: str,
+        split: str,
+        count: int,
+        image_size: int,
+        seed: int,
+        on_error: str = "raise",
+        options: Any = None,
     ) -> SceneSet:
         """See ``DataSource.load``; files are decoded when they are needed, or all at once with ``on_error="skip"``."""
         items = list(self.items(argument, split))[:count]
         if on_error == "skip":
             # Into the cache, so that none can fail in the middle of a training.
-            items = usable(items, split, lambda item: self._checked(item, split, image_size, seed))
+            items = usable(items, split, lambda item: self._checked(item, split, image_size, seed, options))
         else:
             for item in items:
                 self.validate(item)
 
         names = [item.name for item in items]
         ids = [f"{split}/{name}" for name in names]
-        store = LazyStore(partial(self._scene, items, split, image_size, seed), len(items))
+        store = LazyStore(partial(self._scene, items, split, image_size, seed, options), len(items))
         return SceneSet(store, ids, names, split, f"{self.name}:{argument}")
 
     def available(self, argument: str, split: str, on_error: str = "raise") -> int:
@@ -127,30 +134,30 @@ class FileSource(DataSource):
         return True
 
     def checksum(self, argument: str, split: str, photos: Collection[str]) -> str:
-        """See ``DataSource.checksum``: files as :func:`isp_gym.data.checksum.file_digest` reads them, objects whole."""
+        """See ``DataSource.checksum``; files count as :func:`file_digest` reads them, objects whole."""
         chosen = set(photos)
         items = [item for item in self.items(argument, split) if item.name in chosen]
         return checksum((item.name, self.annotation(item), item.files()) for item in items)
 
-    def _scene(self, items: Sequence[Item], split: str, image_size: int, seed: int, i: int) -> Scene:
-        return self.make(items[i], split, image_size, seed)
+    def _scene(self, items: Sequence[Item], split: str, image_size: int, seed: int, options: Any, i: int) -> Scene:
+        return self.make(items[i], split, image_size, seed, options)
 
-    def _checked(self, item: Item, split: str, image_size: int, seed: int) -> Scene:
+    def _checked(self, item: Item, split: str, image_size: int, seed: int, options: Any) -> Scene:
         self.validate(item)
-        return self.make(item, split, image_size, seed)
+        return self.make(item, split, image_size, seed, options)
 
-    def make(self, item: Item, split: str, image_size: int, seed: int) -> Scene:
+    def make(self, item: Item, split: str, image_size: int, seed: int, options: Any = None) -> Scene:
         """One scene, from the cache if it is there."""
         scene_id = f"{split}/{item.name}"
 
         def decode() -> Scene:
-            image, target, camera = self.read(item, image_size, seed)
+            image, target, camera = self.read(item, image_size, seed, options)
             return Scene(image, target, scene_id, camera)
 
         # A file that is missing is told when it is read.
         files = [identity(path) if path.exists() else None for path in item.files()]
         key = (self.name, files, self.depends(item), image_size, seed)
-        return cached(key, scene_id, decode)
+        return cached(key, scene_id, decode, options)
 
 
 @lru_cache(maxsize=8)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import cv2
 import numpy as np
@@ -17,12 +17,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from isp_gym.data.checksum import checksum
 from isp_gym.data.readers.photos import read_photo
 from isp_gym.data.scene import Scene, SceneSet
-from isp_gym.data.sets.base import DataSource
+from isp_gym.data.sets.base import DataSource, checksum
 from isp_gym.data.store import MemoryStore, SceneStore
-from isp_gym.data.unprocess import unprocess
+from isp_gym.data.unprocess import UnprocessSettings, unprocess
 from isp_gym.errors import UserError
 
 T = TypeVar("T")
@@ -55,6 +54,7 @@ class Crops:
     count: int
     image_size: int
     seed: int
+    options: UnprocessSettings | None = None
 
     def photo(self, k: int) -> Photo:
         """The photo that scene k is cut from."""
@@ -70,25 +70,34 @@ class Crops:
 
     def cut(self, k: int, pixels: Pixels, key: str) -> Scene:
         """Scene k, given the pixels of its photo and their :func:`content_key`."""
-        image, target = make_scene(pixels, (key, self.occurrence(k), self.seed), self.image_size)
+        image, target = make_scene(pixels, (key, self.occurrence(k), self.seed), self.image_size, self.options)
         return Scene(image, target, self.scene_id(k))
 
 
 class PhotoSource(DataSource):
-    """A data source that is a list of photos for each split."""
+    """A data source that is a list of photos for each split; its options are of the simulated camera."""
+
+    options = UnprocessSettings
 
     @abstractmethod
     def photos(self, argument: str, split: str) -> Sequence[Photo]:
         """The photos of ``split`` in a fixed order; at least one."""
 
     def load(
-        self, argument: str, split: str, count: int, image_size: int, seed: int, on_error: str = "raise"
+        self,
+        argument: str,
+        split: str,
+        count: int,
+        image_size: int,
+        seed: int,
+        on_error: str = "raise",
+        options: Any = None,
     ) -> SceneSet:
         """Scene k is cut from photo k modulo the number of photos; see ``DataSource.load``."""
         photos = self.photos(argument, split)
         if on_error == "skip":
             photos = usable(photos, split, lambda photo: read_photo(photo.path))
-        crops = Crops(photos, split, count, image_size, seed)
+        crops = Crops(photos, split, count, image_size, seed, options)
         store = self.store(crops)
         names = [crops.photo(k).name for k in range(count)]
         ids = [crops.scene_id(k) for k in range(count)]
@@ -108,7 +117,7 @@ class PhotoSource(DataSource):
         return MemoryStore(images, targets)
 
     def checksum(self, argument: str, split: str, photos: Collection[str]) -> str:
-        """See ``DataSource.checksum``: the photos as :func:`isp_gym.data.checksum.file_digest` reads them."""
+        """See ``DataSource.checksum``: the photos as :func:`isp_gym.data.sets.base.file_digest` reads them."""
         chosen = set(photos)
         return checksum((p.name, None, [p.path]) for p in self.photos(argument, split) if p.name in chosen)
 
@@ -146,7 +155,9 @@ def _allocate(count: int, image_size: int) -> Tensor:
         ) from None
 
 
-def make_scene(pixels: Pixels, seed: Sequence[str | int], image_size: int) -> tuple[Tensor, Tensor]:
+def make_scene(
+    pixels: Pixels, seed: Sequence[str | int], image_size: int, settings: UnprocessSettings | None = None
+) -> tuple[Tensor, Tensor]:
     """Cut one scene out of a photo.
 
     A square whose side is log-uniform between ``image_size`` and the photo's shorter side, anywhere in the photo,
@@ -157,6 +168,7 @@ def make_scene(pixels: Pixels, seed: Sequence[str | int], image_size: int) -> tu
         pixels: Photo (H, W, 3), sRGB, 8 or 16 bit.
         seed: Whatever makes this scene different from others; the scene depends on nothing else.
         image_size: Side of the scene in pixels.
+        settings: Of the simulated camera.
 
     Returns:
         Image and target, both (3, image_size, image_size), float32 in [0, 1].
@@ -169,7 +181,7 @@ def make_scene(pixels: Pixels, seed: Sequence[str | int], image_size: int) -> tu
     shrink = cv2.INTER_AREA if len(photo) >= image_size else cv2.INTER_LINEAR
     resized = cv2.resize(photo, (image_size, image_size), interpolation=shrink)
     target = np.clip(resized, 0.0, 1.0).astype(np.float32)
-    image = unprocess(target, camera_rng)
+    image = unprocess(target, camera_rng, settings)
     return _to_tensor(image), _to_tensor(target)
 
 

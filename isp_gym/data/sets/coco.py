@@ -12,9 +12,9 @@ from typing import Any
 
 from isp_gym.data.annotations.coco_classes import COCO_CLASSES, coco_class
 from isp_gym.data.cache import identity
+from isp_gym.data.read_log import SPLITS
 from isp_gym.data.sets.base_annotated import AnnotatedItem, Annotation, PhotoAnnotatedSource
 from isp_gym.data.sets.split_by_hash import from_lists, split_by_hash
-from isp_gym.data.splits import SPLITS
 from isp_gym.errors import UserError
 
 _LAYOUT = (

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from isp_gym.data.colour import linear_prophoto_to_srgb, prophoto_to_linear
 from isp_gym.data.readers.camera_raw import check_rawpy, read_raw
-from isp_gym.data.readers.colour import linear_prophoto_to_srgb, prophoto_to_linear
 from isp_gym.data.readers.photos import read_photo
 from isp_gym.data.sets.base_files import FileSource, Item, central_square, to_tensor
 from isp_gym.errors import UserError
@@ -61,7 +61,7 @@ class FiveK(FileSource):
             raise UserError(f"{root} holds no {what}; {self.layout}")
         return {split: _pairs(root, names, inputs, targets) for split, names in _names(root, inputs).items()}
 
-    def read(self, item: Item, image_size: int, seed: int) -> tuple[Tensor, Tensor, None]:
+    def read(self, item: Item, image_size: int, seed: int, options: None) -> tuple[Tensor, Tensor, None]:
         """Both cut to the same framing; the target is resized in linear light and becomes sRGB."""
         assert item.target is not None
         source = read_raw(item.input) if item.input.suffix.lower() == ".dng" else read_photo(item.input)

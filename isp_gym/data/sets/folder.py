@@ -15,8 +15,8 @@ from isp_gym.data.store import LazyStore
 from isp_gym.errors import UserError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
-_MOST = 10_000_000  # scenes; each needs a name in memory
-_TOGETHER = 16
+_MAX_SCENES = 10_000_000  # scenes; each needs a name in memory
+_CHUNK = 16
 
 
 class FolderPhotos(PhotoSource):
@@ -46,7 +46,7 @@ class FolderPhotos(PhotoSource):
 
     def store(self, crops: Crops) -> LazyStore:
         """Photos are decoded when their scenes are needed, for a folder may hold very many."""
-        if crops.count > _MOST:
+        if crops.count > _MAX_SCENES:
             raise UserError(f"{crops.count} scenes do not fit in memory; ask for fewer")
         return LazyStore(partial(_scene, crops), crops.count)
 
@@ -58,13 +58,13 @@ def _scene(crops: Crops, k: int) -> Scene:
 
     def keep(other: int, make: Callable[[], Scene]) -> Scene:
         key = ("folder", files, crops.occurrence(other), crops.image_size, crops.seed)
-        return cached(key, crops.scene_id(other), make)
+        return cached(key, crops.scene_id(other), make, crops.options)
 
     def make() -> Scene:
         pixels = read_photo(photo.path)
         content = content_key(pixels)
         # To decode a photo takes longer than to cut it, so its next scenes are cut as well, for the cache.
-        for other in range(k + step, min(crops.count, k + _TOGETHER * step), step):
+        for other in range(k + step, min(crops.count, k + _CHUNK * step), step):
             keep(other, partial(crops.cut, other, pixels, content))
         return crops.cut(k, pixels, content)
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from isp_gym.data.read_log import SPLITS
 from isp_gym.data.sets.base_photos import Photo
-from isp_gym.data.splits import SPLITS
 from isp_gym.errors import UserError
 
 _SUBFOLDERS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}

@@ -39,6 +39,6 @@ class RawFiles(FileSource):
         photos = split_files(list_files(argument, EXTENSIONS))
         return {split: [Item(photo.name, photo.path) for photo in photos[split]] for split in photos}
 
-    def read(self, item: Item, image_size: int, seed: int) -> tuple[Tensor, None, None]:
+    def read(self, item: Item, image_size: int, seed: int, options: None) -> tuple[Tensor, None, None]:
         """The central square, linear camera RGB."""
         return to_tensor(central_square(read_raw(item.input), image_size)), None, None

@@ -25,7 +25,7 @@ class VocFolder(PhotoAnnotatedSource):
     """Photos with boxes in Pascal VOC's XML, unprocessed to dark RAW-RGB; any classes.
 
     The classes are VOC's twenty, or, where other names occur, all names that do, in alphabetical order. What VOC calls
-    difficult counts as a crowd: neither found nor missed.
+    difficult counts as a crowd region, which is ignored.
     """
 
     name = "voc"

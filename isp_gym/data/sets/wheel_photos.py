@@ -63,7 +63,7 @@ class WheelPhoto:
 
 
 # The two motorcycles are a stereo pair, that is one scene seen twice, and must stay in one split. What is under a
-# microscope or inside an eye is only there to learn from: nobody would judge a camera by it. hubble_deep_field.jpg is
+# microscope or inside an eye is only there to learn from: nobody would score a camera with it. hubble_deep_field.jpg is
 # left out, a composite of filtered exposures in false colours, and so is what is grey: it cannot show a colour fault.
 _STEREO = "no licence stated (scikit-image takes CC0 and public domain only)"
 PHOTOS = (

@@ -13,7 +13,7 @@ from isp_gym.data.synthetic.textures import Texture
 
 CLASSES = tuple(SHAPES)
 _LAYOUT = 96  # the side in pixels at which it is decided where things lie
-_LEAST_VISIBLE = 0.4
+_MIN_VISIBLE = 0.4
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def _place(rng: np.random.Generator, count: int, before: list[Thing]) -> list[Th
     objects: list[Thing] = []
     for _ in range(4 * count):
         tried = [*objects, _object(rng)]
-        if _visible([*tried, *before])[: len(tried)].min() >= _LEAST_VISIBLE:
+        if _visible([*tried, *before])[: len(tried)].min() >= _MIN_VISIBLE:
             objects = tried
         if len(objects) == count:
             break

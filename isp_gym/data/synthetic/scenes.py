@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +15,7 @@ from isp_gym.data.sets.base_files import to_tensor
 from isp_gym.data.sets.base_photos import stable_integers
 from isp_gym.data.store import LazyStore
 from isp_gym.data.synthetic.render import CLASSES, draw_layout, render
-from isp_gym.data.unprocess import unprocess
+from isp_gym.data.unprocess import UnprocessSettings, unprocess
 
 VERSION = "1"
 """Of the scenes; the embedded network says with which version it was trained."""
@@ -23,6 +25,7 @@ class SyntheticScenes(DataSource):
     """Textured objects of six classes, cluttered and occluded, rendered well lit and unprocessed to dark RAW-RGB."""
 
     name = "synthetic"
+    options = UnprocessSettings
     licence = "MIT (made by this package)"
     reference = "ISP Gym"
     description = "procedural objects of six classes with boxes and masks, unprocessed to dark RAW-RGB"
@@ -39,18 +42,25 @@ class SyntheticScenes(DataSource):
         return VERSION
 
     def load(
-        self, argument: str, split: str, count: int, image_size: int, seed: int, on_error: str = "raise"
+        self,
+        argument: str,
+        split: str,
+        count: int,
+        image_size: int,
+        seed: int,
+        on_error: str = "raise",
+        options: Any = None,
     ) -> SceneSet:
         """Scenes 0 to ``count`` - 1, each drawn when it is first needed; see ``DataSource.load``."""
         names = [f"scene-{k}" for k in range(count)]
 
         def load(k: int) -> Scene:
-            return make_scene(split, k, image_size, seed)
+            return make_scene(split, k, image_size, seed, options)
 
         return SceneSet(LazyStore(load, count), [f"{split}/{name}" for name in names], names, split, self.name)
 
 
-def make_scene(split: str, k: int, image_size: int, seed: int = 0) -> Scene:
+def make_scene(split: str, k: int, image_size: int, seed: int = 0, settings: UnprocessSettings | None = None) -> Scene:
     """Scene ``k`` of a split; at another size it is the same scene, seen by the same camera in the same light.
 
     Args:
@@ -58,10 +68,11 @@ def make_scene(split: str, k: int, image_size: int, seed: int = 0) -> Scene:
         k: Number of the scene.
         image_size: S.
         seed: Of all scenes.
+        settings: Of the simulated camera.
     """
     layout_rng, camera_rng = np.random.default_rng(stable_integers((split, k, seed))).spawn(2)
     target, things = render(draw_layout(layout_rng), image_size)
-    image = unprocess(target, camera_rng)
+    image = unprocess(target, camera_rng, settings)
     return Scene(to_tensor(image), to_tensor(target), f"{split}/scene-{k}", None, _objects(things, image_size))
 
 

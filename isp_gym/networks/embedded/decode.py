@@ -1,4 +1,4 @@
-"""From the embedded network's output to what it found."""
+"""Turn the embedded network's output into predictions."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from isp_gym.networks.base import Detections
 from isp_gym.networks.embedded.loss import crop
 from isp_gym.networks.embedded.model import MASK_STRIDE, Output
 
-_LEAST_SCORE = 0.01
+_MIN_SCORE = 0.01
 _CANDIDATES = 300
-_MOST = 100
+_MAX_DETECTIONS = 100
 _SAME_OBJECT = 0.6  # IoU from which on two boxes of one class are one object
 
 
 @torch.no_grad()
 def decode(output: Output, size: int) -> list[Detections]:
-    """What was found in each of the B images, the surest first.
+    """Decode the predictions in each of the B images, sorted by confidence.
 
     Args:
         output: Of the network.
@@ -32,9 +32,9 @@ def decode(output: Output, size: int) -> list[Detections]:
 
 def _decode_one(output: Output, i: int, scores: Tensor, boxes: Tensor, size: int) -> Detections:
     best, flat = scores.flatten().topk(min(_CANDIDATES, scores.numel()))
-    flat, best = flat[best > _LEAST_SCORE], best[best > _LEAST_SCORE]
+    flat, best = flat[best > _MIN_SCORE], best[best > _MIN_SCORE]
     point, label = flat // scores.shape[1], flat % scores.shape[1]
-    kept = suppress(boxes[point], label)[:_MOST]
+    kept = suppress(boxes[point], label)[:_MAX_DETECTIONS]
     point, label, best = point[kept], label[kept], best[kept]
     masks = torch.einsum("pm,mhw->phw", output.coefficients[i, point], output.prototypes[i]).sigmoid()
     masks = masks * crop(boxes[point] / MASK_STRIDE, masks.shape[-2:])
@@ -44,7 +44,7 @@ def _decode_one(output: Output, i: int, scores: Tensor, boxes: Tensor, size: int
 
 
 def suppress(boxes: Tensor, labels: Tensor) -> Tensor:
-    """Non-maximum suppression: which boxes, (n, 4) with the surest first, repeat no surer one of their class."""
+    """Select by non-maximum suppression which boxes, (n, 4) sorted by confidence, repeat none before of their class."""
     area = (boxes[:, 2:] - boxes[:, :2]).prod(1)
     low, high = torch.maximum(boxes[:, None, :2], boxes[:, :2]), torch.minimum(boxes[:, None, 2:], boxes[:, 2:])
     shared = (high - low).clamp_min(0).prod(2)

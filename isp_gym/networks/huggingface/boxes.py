@@ -84,9 +84,9 @@ class BoxHead:
         return sums
 
     def detect(self, pixels: Tensor, side: int) -> list[Detections]:
-        """The surest detections; boxes and masks in pixels of an image of this side."""
+        """Decode the detections of the highest scores; boxes and masks in pixels of an image of this side."""
         output = self._model(pixel_values=pixels)
-        scores, queries, labels = _surest(output.logits, self._model.config.num_labels)
+        scores, queries, labels = _top_detections(output.logits, self._model.config.num_labels)
         centres, sizes = (output.pred_boxes * side).split(2, -1)
         corners = torch.cat([centres - sizes / 2, centres + sizes / 2], -1)
         masks = getattr(output, "pred_masks", None)
@@ -101,8 +101,8 @@ class BoxHead:
         ]
 
 
-def _surest(logits: Tensor, classes: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Scores, queries and labels of the surest detections, each (B, n), as in transformers' own post-processing."""
+def _top_detections(logits: Tensor, classes: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the highest scores, their queries and labels, each (B, n), as in transformers' own post-processing."""
     if logits.shape[-1] == classes:  # a sigmoid for each class: a query may stand for several
         scores, best = logits.sigmoid().flatten(1).topk(min(MOST, logits[0].numel()))
         return scores, best // classes, best % classes

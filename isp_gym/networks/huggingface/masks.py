@@ -49,7 +49,7 @@ class MaskHead:
         return {ours: sum(v for name, v in found.items() if name.startswith(theirs)) for ours, theirs in parts.items()}
 
     def detect(self, pixels: Tensor, side: int) -> list[Detections]:
-        """The surest detections; boxes and masks in pixels of an image of this side."""
+        """Decode the detections of the highest scores; boxes and masks in pixels of an image of this side."""
         output = self._forward(pixels)
         pairs = zip(output.class_queries_logits, output.masks_queries_logits, strict=True)
         return [_detections(classes, masks, side) for classes, masks in pairs]

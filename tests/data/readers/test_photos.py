@@ -4,8 +4,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from isp_gym.data.readers.headers import MAX_PIXELS
-from isp_gym.data.readers.photos import read_photo
+from isp_gym.data.readers import read_photo
+from isp_gym.data.readers.photos import MAX_PIXELS
 from isp_gym.errors import UserError
 
 
@@ -70,6 +70,25 @@ def test_planar_tiff(tmp_path, source):
 def test_lzw_tiff(tmp_path, source):
     cv2.imwrite(str(tmp_path / "a.tif"), source[..., 2::-1])
     same(tmp_path / "a.tif", source[..., :3])
+
+
+@pytest.mark.parametrize("compression", ["lzw", "zlib", "packbits", "zstd", "lzma"])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4], ids=["grey", "grey+alpha", "rgb", "rgb+alpha"])
+def test_compressed_deep_tiff(tmp_path, deep, tiff, compression, channels):
+    tiff(tmp_path / "a.tif", deep[..., :channels], compression=compression)
+    same(tmp_path / "a.tif", as_rgb(deep[..., :channels]))
+
+
+def test_compressed_planar_deep_tiff(tmp_path, deep):
+    planes = np.ascontiguousarray(np.moveaxis(deep[..., :3], -1, 0))
+    options = {"photometric": "rgb", "planarconfig": "separate"}
+    tifffile.imwrite(tmp_path / "a.tif", planes, compression="lzw", predictor=True, **options)
+    same(tmp_path / "a.tif", deep[..., :3])
+
+
+def test_a_name_is_as_good_as_a_path(tmp_path, png, deep):
+    (tmp_path / "a.png").write_bytes(png(deep))
+    same(str(tmp_path / "a.png"), deep[..., :3])
 
 
 @pytest.mark.parametrize("colours", [4, 16, 256])

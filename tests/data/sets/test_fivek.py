@@ -5,7 +5,7 @@ import pytest
 import tifffile
 
 from isp_gym.data import check_data, load_scenes
-from isp_gym.data.readers.colour import linear_prophoto_to_srgb, prophoto_to_linear
+from isp_gym.data.colour import linear_prophoto_to_srgb, prophoto_to_linear
 from isp_gym.errors import UserError
 
 SPLITS = {"training": ["a0001", "a0003", "a0004"], "validation": ["a0002"], "testing": ["a0005"]}

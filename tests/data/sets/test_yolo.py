@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from isp_gym.data import check_data, load_scenes
-from isp_gym.data.readers.headers import read_size
+from isp_gym.data.readers.photos import read_size
 from isp_gym.errors import UserError
 
 SIZE = (60, 40)  # width, height: letterboxed to 30, the image is 30 x 20 with 5 black rows above and below

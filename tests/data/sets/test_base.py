@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from isp_gym.data import SOURCES, data_card, load_scenes
-from isp_gym.data.checksum import BLOCK, BLOCKS, checksum, file_digest
+from isp_gym.data.sets.base import BLOCK, BLOCKS, checksum, file_digest
 
 LARGE = BLOCK * BLOCKS
 

@@ -62,8 +62,8 @@ def test_what_is_no_score_is_that_of_the_task():
     for name in ("name", "score", "takes_network", "default_data", "has_maps", "kinds", "network"):
         assert getattr(task, name) is getattr(plain, name)
     scenes = load_scenes("synthetic", count=2, image_size=32).batch([0, 1])
-    assert torch.equal(task.draw_found(scenes.images), plain.draw_found(scenes.images))
-    assert torch.equal(task.draw_truth(scenes.images, scenes), plain.draw_truth(scenes.images, scenes))
+    assert torch.equal(task.draw_predictions(scenes.images), plain.draw_predictions(scenes.images))
+    assert torch.equal(task.draw_ground_truth(scenes.images, scenes), plain.draw_ground_truth(scenes.images, scenes))
     assert task.budget.spent == Spent()
     with pytest.raises(AttributeError, match="no_such"):
         task.no_such  # noqa: B018
