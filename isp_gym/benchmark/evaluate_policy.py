@@ -15,13 +15,14 @@ from isp_gym.benchmark.random_state import seed_everything
 from isp_gym.benchmark.results import SCHEMA, Row
 from isp_gym.benchmark.run import controller_parameters, scene_rows
 from isp_gym.config import override
+from isp_gym.config_files import Source
 from isp_gym.data.splits import check_split
 from isp_gym.errors import UserError
 
 
 def problem_for(
     policy: str,
-    file: Path | None,
+    file: Source | None,
     overrides: Sequence[str],
     task: str | None,
     data: str | None,
