@@ -10,7 +10,21 @@ from typing import Any
 
 
 class Interrupted(BaseException):
-    """The user has asked for an end, by Ctrl-C or a signal; nobody's ``except Exception`` catches it."""
+    """The user has asked for an end, by Ctrl-C or a signal; nobody's ``except Exception`` catches it.
+
+    Args:
+        message: What to tell the user.
+        number: The signal.
+    """
+
+    def __init__(self, message: str = "interrupted", number: int = signal.SIGINT) -> None:
+        super().__init__(message)
+        self.number = number
+
+    @property
+    def exit_code(self) -> int:
+        """The code that shells expect: 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP."""
+        return 128 + self.number
 
 
 @contextlib.contextmanager
@@ -21,7 +35,7 @@ def interrupts() -> Iterator[None]:
         return
 
     def interrupt(number: int, frame: Any) -> None:
-        raise Interrupted
+        raise Interrupted(number=number)
 
     names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {getattr(signal, name): signal.signal(getattr(signal, name), interrupt) for name in names}

@@ -96,7 +96,7 @@ def compare(
 
 
 def _run(places: list[tuple[Plan, Path]], folder: OutFolder, jobs: int, console: Console) -> list[dict[str, Any]]:
-    """Run what is not finished; of each run that failed, the problem, agent, seed and error."""
+    """Run what is not finished; return of each run that failed the problem, agent, seed and error."""
     failures: list[dict[str, Any]] = []
     todo = [(plan, place) for plan, place in places if not _is_finished(plan, place, folder)]
     if len(todo) < len(places):
@@ -109,20 +109,24 @@ def _run(places: list[tuple[Plan, Path]], folder: OutFolder, jobs: int, console:
         else:
             failures.append(failure_of(worker, said))
 
-    with Progress(console, len({plan.problem.name for plan, _ in places}) > 1) as progress:
+    several = len({plan.problem.name for plan, _ in places}) > 1
+    # Configs list what is quick first, and learners last: begun at the end, the longest runs leave no core idle there.
+    first = todo[::-1] if jobs > 1 else todo
+    with Progress(console, several, [plan for plan, _ in todo]) as progress:
         try:
-            run_all(todo, jobs, progress.update, on_end)
-        except Interrupted:
+            run_all(first, jobs, progress.update, on_end)
+        except Interrupted as error:
             done = sum(finished_row(plan.digest, place / ROW) is not None for plan, place in places)
             raise Interrupted(
                 f"interrupted; {done} of {len(places)} runs are finished and kept in '{folder.partial}': "
-                "the same command goes on from there"
+                "the same command goes on from there",
+                error.number,
             ) from None
     return failures
 
 
 def _is_finished(plan: Plan, place: Path, folder: OutFolder) -> bool:
-    """Whether a run need not be run again; one that is there, but not the one asked for, or changed, is moved aside."""
+    """Tell whether a run need not be run again; another one that is in its place, or a changed one, is moved aside."""
     if finished_row(plan.digest, place / ROW) is not None:
         return True
     if place.exists() and ((place / ROW).exists() or not plan.is_card_of(place)):
@@ -131,7 +135,7 @@ def _is_finished(plan: Plan, place: Path, folder: OutFolder) -> bool:
 
 
 def failure_of(worker: Worker, said: tuple[str, ...]) -> dict[str, Any]:
-    """Return what went wrong, for results and the user; the traceback, if there is one, is kept in the run's folder."""
+    """Say what went wrong, for results and for the user; a traceback is kept in the run's folder."""
     plan = worker.plan
     if said[0] == "stopped":
         said = ("failed", "its process was asked to stop, and saved itself; the same command goes on", "")
@@ -174,7 +178,7 @@ def _write(results: dict[str, Any], config: CompareConfig, partial: Path) -> Non
 
 
 def _write_references(problem: Problem, pictures: int, folder: Path) -> None:
-    """Input and target of the test scenes that the report shows, with ground truth and what the task finds in them."""
+    """Write input and target of the scenes that the report shows, with ground truth and the task's predictions."""
     setting = problem.setting("test")
     scenes, task = setting.load_scenes(), setting.make_task()
     folder.mkdir(exist_ok=True)

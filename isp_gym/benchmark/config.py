@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 from isp_gym.benchmark.agent import load_agent
 from isp_gym.benchmark.problem import ENV_KEYS, Problem, ProblemKeys
-from isp_gym.config import read_yaml, typed
+from isp_gym.config import typed
+from isp_gym.config_files import Source, read_configs
 from isp_gym.data.access import seal
 from isp_gym.errors import UserError, unknown
 
@@ -22,14 +22,14 @@ class ComparisonKeys:
     """The keys of a comparison that are not a problem's.
 
     Attributes:
-        seeds: One run of every agent for each of these, whole numbers of up to 64 bits.
+        seeds: One run of every agent for each of these, integers of up to 64 bits.
         pictures: How many test scenes the report shows.
         run_timeout: Seconds after which a run is ended in which nothing was spent meanwhile, neither task evaluations
             nor environment steps; its row says so. 0 for never.
         checkpoint_seconds: A run saves itself at each point of its curve, and when so many seconds have passed.
         keep: How many of the last checkpoints of a run stay.
-        agents: Name in the table -> options of the agent. The option ``agent`` names the entry point or
-            ``package.module:Class`` where it is not the name itself.
+        agents: Name in the table -> options of the agent, or ``false`` to leave it out. The option ``agent`` names the
+            entry point or ``package.module:Class`` where it is not the name itself.
     """
 
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
@@ -37,7 +37,7 @@ class ComparisonKeys:
     run_timeout: float = 3600.0
     checkpoint_seconds: float = 60.0
     keep: int = 2
-    agents: dict[str, Any] = field(default_factory=dict)
+    agents: dict[str, Any] = field(default_factory=dict, metadata={"example": "{posisp: {}, camera: {}}"})
 
 
 @dataclass
@@ -56,7 +56,7 @@ class CompareConfig(ComparisonKeys):
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> CompareConfig:
-        """A config from the plain values of a YAML file.
+        """Make a config from the plain values of a YAML file.
 
         Raises:
             UserError: A key is unknown, or a value of the wrong type.
@@ -70,10 +70,12 @@ class CompareConfig(ComparisonKeys):
                 raise unknown(
                     "config key", str(key), [*problem_keys, *(f.name for f in fields(ComparisonKeys)), "problems"]
                 )
-        return cls(problems=_problems(values, named), **vars(typed(ComparisonKeys, own, "config key")))
+        keys = typed(ComparisonKeys, own, "config key")
+        keys.agents = {str(name): options for name, options in keys.agents.items() if options is not False}
+        return cls(problems=_problems(values, named), **vars(keys))
 
     def flat(self) -> dict[str, Any]:
-        """Every resolved key as plain values; :meth:`of` makes the same config of them."""
+        """Return every resolved key as plain values; :meth:`of` makes the same config of them."""
         own = {f.name: getattr(self, f.name) for f in fields(ComparisonKeys)}
         problems = {name: problem.flat() for name, problem in self.problems.items()}
         if list(problems) == [_only_name(problems)]:
@@ -82,11 +84,11 @@ class CompareConfig(ComparisonKeys):
 
     @property
     def several(self) -> bool:
-        """Whether there is more than one problem, so that folders and tables name them."""
+        """Tell whether there is more than one problem, so that folders and tables name them."""
         return len(self.problems) > 1
 
     def agent_spec(self, name: str) -> tuple[str, dict[str, Any]]:
-        """Entry point or class of the agent of that name, and its options."""
+        """Return the entry point or class of the agent of that name, and its options."""
         options = dict(self.agents[name] or {})
         return str(options.pop("agent", name)), options
 
@@ -151,24 +153,39 @@ def _check_name(name: str) -> None:
         )
 
 
-def read_config(path: str | Path, overrides: Sequence[str] = ()) -> CompareConfig:
+def read_config(source: Source, overrides: Sequence[str] = ()) -> CompareConfig:
     """Read a config without checking what it asks for; arguments as for :func:`load_config`."""
-    return CompareConfig.of(read_yaml(path, overrides))
+    return CompareConfig.of(read_configs(source, overrides))
 
 
-def load_config(path: str | Path, overrides: Sequence[str] = (), num_seeds: int | None = None) -> CompareConfig:
+def load_config(
+    source: Source, overrides: Sequence[str] = (), num_seeds: int | None = None, only: Sequence[str] = ()
+) -> CompareConfig:
     """Read and check the config of a comparison.
 
     Args:
-        path: YAML file.
+        source: YAML file or name of a shipped config, several of them, or plain values; see
+            :func:`isp_gym.config_files.read_configs`.
         overrides: ``key=value`` changes.
         num_seeds: Use the seeds 0..num_seeds-1.
+        only: Names of the agents to keep, each also as ``NAME,NAME``; empty for all.
 
     Raises:
         UserError: Naming the first fault.
     """
-    config = read_config(path, overrides)
+    config = read_config(source, overrides)
     if num_seeds is not None:
         config.seeds = list(range(num_seeds))
+    if only:
+        config.agents = _chosen(config.agents, only)
     config.check()
     return config
+
+
+def _chosen(agents: dict[str, Any], only: Sequence[str]) -> dict[str, Any]:
+    """Keep the agents of these names, in the config's order."""
+    names = [name for given in only for name in ([given] if given in agents else given.split(","))]
+    for name in names:
+        if name not in agents:
+            raise unknown("agent of the config", name, agents)
+    return {name: options for name, options in agents.items() if name in names}

@@ -23,9 +23,9 @@ from isp_gym.benchmark.status import Status
 from isp_gym.benchmark.training import Training
 from isp_gym.budget import Budget, BudgetExhausted, metering
 from isp_gym.config import override
+from isp_gym.config_files import Source
 from isp_gym.data import SceneSet
-from isp_gym.data.access import seal
-from isp_gym.data.access import check_split
+from isp_gym.data.access import check_split, seal
 from isp_gym.envs.config import EnvConfig
 from isp_gym.errors import UserError
 from isp_gym.pipelines import Rules
@@ -141,7 +141,7 @@ def _with_rules(problem: Problem, rules: Rules, given: Collection[str]) -> Probl
 
 def problem_for(
     policy: str,
-    file: Path | None,
+    file: Source | None,
     overrides: Sequence[str],
     task: str | None,
     data: str | None,

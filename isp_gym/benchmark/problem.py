@@ -36,13 +36,13 @@ class SceneCounts:
 
 @dataclass
 class OracleSettings:
-    """How the exact yardstick is found, see :mod:`isp_gym.benchmark.oracle`.
+    """Settings of the exact reference of small banks, see :mod:`isp_gym.benchmark.oracle`.
 
     Attributes:
         file: An ``oracle.json`` to report every agent's regret against; empty for none.
         scenes: Training scenes that each sequence is evaluated on.
         steps: Steps of Adam on the parameters of each scene in a round.
-        lr: Its learning rate, on parameters before tanh.
+        lr: Its learning rate, on pre-tanh parameters.
         rounds: How often every sequence is evaluated; from the second round on it also starts from the leaders'
             parameters.
         leaders: How many of the best sequences those are; they get one more round of four times the steps.
@@ -66,14 +66,18 @@ class ProblemKeys:
         steps_per_evaluation: Environment steps allowed for each task evaluation of the budget; steps that cost none (a
             stop, a refused module) would otherwise never end.
         curve_points: Points of each learning curve, measured on the validation scenes.
-        oracle: The exact yardstick for small banks, and how to find it.
+        oracle: The exact reference of small banks, and how to find it.
     """
 
-    scenes: SceneCounts = field(default_factory=SceneCounts)
+    scenes: SceneCounts = field(
+        default_factory=SceneCounts, metadata={"example": "{train: 512, validation: 32, test: 32}"}
+    )
     budget: int = 10000
     steps_per_evaluation: float = 20.0
     curve_points: int = 8
-    oracle: OracleSettings = field(default_factory=OracleSettings)
+    oracle: OracleSettings = field(
+        default_factory=OracleSettings, metadata={"example": "{file: runs/oracle/oracle.json}"}
+    )
 
 
 @dataclass
@@ -90,7 +94,7 @@ class Problem(ProblemKeys):
 
     @classmethod
     def of(cls, name: str, values: Mapping[str, Any]) -> Problem:
-        """A problem from flat keys.
+        """Make a problem from flat keys.
 
         Raises:
             UserError: A key is unknown, or a value of the wrong type.
@@ -104,18 +108,18 @@ class Problem(ProblemKeys):
         return cls(name=name, env=env, **vars(rest))
 
     def flat(self) -> dict[str, Any]:
-        """Every resolved key as plain values; :meth:`of` makes the same problem of them."""
+        """Return every resolved key as plain values; :meth:`of` makes the same problem of them."""
         env = {key: value for key, value in asdict(self.env).items() if key in ENV_KEYS}
         own = {f.name: getattr(self, f.name) for f in fields(ProblemKeys)}
         return {**env, **{k: asdict(v) if hasattr(v, "__dataclass_fields__") else v for k, v in own.items()}}
 
     @property
     def step_limit(self) -> int:
-        """Environment steps allowed."""
+        """Return how many environment steps are allowed."""
         return round(self.budget * self.steps_per_evaluation)
 
     def setting(self, split: str) -> EnvConfig:
-        """The environment over one split."""
+        """Return the environment over one split."""
         wanted = getattr(self.scenes, split)
         return replace(self.env, split=split, num_scenes=_DEFAULT_SCENES[split] if wanted is None else wanted)
 

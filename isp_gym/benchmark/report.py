@@ -39,6 +39,8 @@ def write_report(results: dict[str, Any], folder: Path) -> None:
         "report.html.j2"
     )
     page = template.render(
+        count=count,
+        sentence=sentence,
         results=results,
         config=config,
         config_yaml=OmegaConf.to_yaml(results["config"]),
@@ -48,7 +50,7 @@ def write_report(results: dict[str, Any], folder: Path) -> None:
 
 
 def _section(name: str, results: dict[str, Any], config: CompareConfig, folder: Path) -> dict[str, Any] | None:
-    """What the report says of one problem; ``None`` if nothing of it has finished."""
+    """Collect what the report says of one problem; ``None`` if nothing of it has finished."""
     rows = [row for row in results["rows"] if row["problem"] == name]
     if not rows:
         return None
@@ -56,8 +58,8 @@ def _section(name: str, results: dict[str, Any], config: CompareConfig, folder: 
     task = problem.env.make_task()
     score = task.score_in(rows[0]["metrics"])
     lines = summarise(rows)
-    rivals = [line for line in lines if line.agent not in _bounds(rows)] or lines
-    best = max(rivals, key=lambda line: line.metrics[score].mean)
+    competitors = [line for line in lines if line.agent not in _bounds(rows)] or lines
+    best = max(competitors, key=lambda line: line.metrics[score].mean)
     found = differences(rows, score, reference=best.agent)[name] if len(lines) > 1 else []
     return {
         "name": name,
@@ -79,13 +81,23 @@ def _section(name: str, results: dict[str, Any], config: CompareConfig, folder: 
     }
 
 
+def count(number: int, noun: str) -> str:
+    """Write a number of things: ``1 seed``, ``2 seeds``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def sentence(text: str) -> str:
+    """Begin a text with a capital letter."""
+    return text[:1].upper() + text[1:]
+
+
 def _bounds(rows: Sequence[dict[str, Any]]) -> set[str]:
-    """Agents that see the targets: upper bounds, not competitors."""
+    """Find the agents that see the targets: upper bounds, not competitors."""
     return {row["agent"] for row in rows if row["observes"] == "target"}
 
 
 def _curves(rows: Sequence[dict[str, Any]], score: str) -> list[str]:
-    """One SVG for the score and one for each diagnostic that some agent reports."""
+    """Draw an SVG for the score and one for each diagnostic that some agent reports."""
     title = METRIC_TITLES.get(score, score)
     wanted = {score: f"validation {title}", f"test_{score}": f"test {title}", **_DIAGNOSTICS}
     present = [key for key in wanted if any(key in point for row in rows for point in row["curve"])]
@@ -111,7 +123,7 @@ def _plot(rows: Sequence[dict[str, Any]], key: str, label: str) -> str:
 
 
 def _as_text(name: str) -> str:
-    """A name as matplotlib shows it unchanged: it takes dollars for formulas, and hides what begins with ``_``."""
+    """Escape a name for matplotlib, which takes dollars for formulas and hides what begins with ``_``."""
     return (" " if name.startswith("_") else "") + name.replace("$", r"\$")
 
 
@@ -120,7 +132,7 @@ def _points(row: dict[str, Any], key: str) -> np.ndarray:
 
 
 def _mean_curve(curves: Sequence[np.ndarray]) -> np.ndarray:
-    """Mean over seeds, interpolated to the points of the first."""
+    """Return the mean over seeds, interpolated to the points of the first."""
     x = curves[0][:, 0]
     return np.stack([x, np.mean([np.interp(x, curve[:, 0], curve[:, 1]) for curve in curves], axis=0)], axis=1)
 
@@ -135,7 +147,7 @@ def _svg(figure: Figure) -> str:
 def _gallery(
     rows: Sequence[dict[str, Any]], config: CompareConfig, problem: Problem, folder: Path, score: str
 ) -> list[dict[str, Any]]:
-    """Per test scene: input, what each agent made of it with its first seed, target."""
+    """Collect per test scene: input, what each agent made of it with its first seed, target."""
     first = {agent: min(row["seed"] for row in rows if row["agent"] == agent) for agent in {r["agent"] for r in rows}}
     shown = [row for row in rows if row["seed"] == first[row["agent"]]]
     gallery = []
@@ -163,6 +175,6 @@ def _picture(path: Path, title: str) -> dict[str, Any]:
 
 
 def _pipelines(row: dict[str, Any]) -> dict[str, Any]:
-    """The pipelines of the first test scenes of a run, in words."""
+    """Describe the pipelines of the first test scenes of a run."""
     scenes = [{"scene": scene["scene"], "description": scene["description"]} for scene in row["scenes"][:3]]
     return {"agent": row["agent"], "seed": row["seed"], "scenes": scenes}

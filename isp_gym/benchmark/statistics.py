@@ -18,7 +18,7 @@ _SceneKey = tuple[str, str]  # the scene's id and its photograph
 
 @dataclass(frozen=True)
 class Difference:
-    """How much agent ``a`` differs from agent ``b`` on the same test scenes.
+    """Difference of agent ``a`` to agent ``b`` on the same test scenes.
 
     Attributes:
         metric: What is compared.
@@ -57,23 +57,24 @@ class Difference:
 
     @property
     def reason(self) -> str | None:
-        """Why there is no interval; ``None`` if there is one."""
+        """Say why there is no interval; ``None`` if there is one."""
         if self.low is not None:
             return None
-        return "no interval: all test scenes are from one photograph, which says nothing of others"
+        return "No interval: all test scenes are from one photograph, which says nothing of others"
 
     @property
     def per_scene_note(self) -> str | None:
-        """What the values of single scenes are, where they do not average to the metric of the data set."""
+        """Say what the values of single scenes are, where they do not average to the metric of the data set."""
         if not self.metric.startswith(("box_map", "mask_map")):
             return None
-        return f"{self.metric} is here the mean of single images' average precisions, not the data set's mAP"
+        return f"Here {self.metric} is the mean of single images' average precisions, not the data set's mAP"
 
     @property
     def notes(self) -> list[str]:
-        """All that must be said beside the numbers, a sentence each."""
+        """List all that must be said beside the numbers, a sentence each."""
         single = [name for name, seeds in ((self.a, self.seeds_a), (self.b, self.seeds_b)) if seeds == 1]
-        found = [self.reason, *(f"{name} has one seed: how its runs vary is not in the interval" for name in single)]
+        lone = (f"Only one seed of {name}: how its runs vary is not in the interval" for name in single)
+        found = [self.reason, *lone]
         if self.left_out:
             found.append(f"{self.left_out} of {self.scenes + self.left_out} scenes have no {self.metric}")
         return [note for note in (*found, self.per_scene_note) if note is not None]
@@ -161,7 +162,7 @@ def _best(agents: Mapping[str, Sequence[Row]], metric: str, lower_is_better: boo
 
 
 def _tables(rows: Sequence[Row]) -> list[dict[_SceneKey, Row]]:
-    """The scenes of each row, rows by seed: an order that does not depend on which run ended first."""
+    """Return the scenes of each row, rows by seed: an order that does not depend on which run ended first."""
     if not rows:
         raise UserError("an agent without rows cannot be compared; run it first")
     tables = {row["seed"]: {(scene["scene"], scene["photo"]): scene for scene in row["scenes"]} for row in rows}
@@ -182,7 +183,7 @@ def _check_same_scenes(tables: Sequence[tuple[str, dict[_SceneKey, Row]]]) -> No
 
 
 def _half_width(a: np.ndarray, b: np.ndarray, photo_of_scene: np.ndarray, level: float) -> float:
-    """Half the interval, from values (runs, scenes) of each agent and the scenes' photograph numbers (scenes,).
+    """Compute half the interval, from values (runs, scenes) of each agent and the scenes' photograph numbers (scenes,).
 
     The variances of photographs and of runs are added, with Satterthwaite's degrees of freedom. These can exceed those
     of the largest part by so much that the interval becomes narrower than for that part alone; it must not.

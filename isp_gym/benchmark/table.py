@@ -1,4 +1,4 @@
-"""The table of a comparison: one line an agent, mean and standard deviation over its seeds."""
+"""The table of a comparison: one line per agent, mean and standard deviation over its seeds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ METRIC_TITLES = {
 
 
 def digits_of(metric: str) -> int:
-    """How many digits after the point a metric is shown with; all but PSNR are shares of one."""
+    """Return how many digits after the point a metric is shown with; all but PSNR are shares of one."""
     return 2 if metric == "psnr" else 3
 
 
@@ -36,7 +36,7 @@ class Spread:
     std: float | None
 
     def text(self, digits: int) -> str:
-        """As ``21.30 ± 0.25``."""
+        """Format as ``21.30 ± 0.25``."""
         spread = "" if self.std is None else f" ± {self.std:.{digits}f}"
         return f"{self.mean:.{digits}f}{spread}"
 
@@ -54,7 +54,7 @@ class Line:
     regret: Spread | None = None
 
     def cells(self) -> list[str]:
-        """The line as text."""
+        """Return the line as text."""
         metrics = [spread.text(digits_of(name)) for name, spread in self.metrics.items()]
         numbers = [f"{self.task_evaluations:,}", f"{self.seconds:,.0f}", f"{self.controller_parameters:,}"]
         regret = [] if self.regret is None else [f"{100 * self.regret.mean:.2f} %"]
@@ -62,7 +62,7 @@ class Line:
 
 
 def summarise(rows: Sequence[dict[str, Any]]) -> list[Line]:
-    """Lines in the order in which the agents appear in ``rows``; evaluations and seconds are means over seeds."""
+    """Make lines in the order in which the agents appear in ``rows``; evaluations and seconds are means over seeds."""
     return [
         _line(agent, [row for row in rows if row["agent"] == agent])
         for agent in dict.fromkeys(r["agent"] for r in rows)
@@ -86,14 +86,14 @@ def _spread(values: Sequence[float]) -> Spread:
 
 
 def headings(lines: Sequence[Line]) -> list[str]:
-    """Titles of the columns of :meth:`Line.cells`."""
+    """Return the titles of the columns of :meth:`Line.cells`."""
     metrics = [METRIC_TITLES.get(name, name) for name in lines[0].metrics]
     regret = [] if lines[0].regret is None else ["regret"]
     return ["agent", *metrics, "task evaluations", "seconds", "controller parameters", *regret]
 
 
 def rich_table(lines: Sequence[Line], title: str) -> Table:
-    """The table for a terminal; names are shown as they are."""
+    """Make the table for a terminal; names are shown as they are."""
     table = Table(title=escape(title), box=SIMPLE_HEAD, title_justify="left")
     for i, heading in enumerate(headings(lines)):
         # Headings may break between words, cells never: the table fits 80 columns.

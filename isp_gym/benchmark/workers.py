@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import multiprocessing
 import os
 import signal
-import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing import forkserver, resource_tracker
@@ -17,21 +14,12 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from isp_gym.benchmark import evaluation
-from isp_gym.benchmark.agent import one_line
 from isp_gym.benchmark.plan import Plan
-from isp_gym.benchmark.run import run
-from isp_gym.benchmark.run_context import Run, Stalled, Stopped
-from isp_gym.errors import UserError
+from isp_gym.benchmark.worker_process import POLL, STUCK_CODE, kill_group, work
 from isp_gym.interrupts import Interrupted, interrupts
 
 GRACE = 10.0
 """Seconds that a run has to save itself when it is asked to stop."""
-
-_POLL = 0.1
-_STALL = getattr(signal, "SIGUSR1", signal.SIGINT)
-_STUCK_CODE = 70
-_STUCK = 30.0  # seconds after which a training that does not heed Stalled is ended with its process
 
 
 @dataclass
@@ -60,7 +48,7 @@ class Worker:
         context = _context()
         ours, theirs = context.Pipe(duplex=False)
         spent = context.Value("q", 0, lock=False)
-        process = context.Process(target=_work, args=(plan, folder, theirs, spent))
+        process = context.Process(target=work, args=(plan, folder, theirs, spent))
         try:
             with _signals_blocked():
                 _start_server(context)
@@ -73,7 +61,7 @@ class Worker:
         return cls(plan, folder, process, ours, spent)
 
     def outcome(self) -> tuple[str, ...] | None:
-        """What the run says, once its process has ended; ``None`` before."""
+        """Return what the run says, once its process has ended; ``None`` before."""
         alive = self.process.is_alive()
         # Listen before it has ended, too: it would wait for ever with an answer that is longer than the pipe.
         with contextlib.suppress(EOFError, OSError):
@@ -83,7 +71,7 @@ class Worker:
         self.process.join()
         code = self.process.exitcode
         self.close()
-        if code == _STUCK_CODE:
+        if code == STUCK_CODE:
             return "failed", f"spent nothing for {self.plan.run_timeout:g} s (run_timeout), and had to be killed", ""
         ended = f"its process ended without a word (exit code {code})"
         return self.said or ("failed", f"{ended}: killed, or by os._exit? If memory is short, try --jobs 1", "")
@@ -95,7 +83,7 @@ class Worker:
 
     def kill(self) -> None:
         """End it with all that it started."""
-        _kill_group(self.process.pid)
+        kill_group(self.process.pid)
         if self.process.is_alive():
             self.process.kill()
         self.process.join()
@@ -103,13 +91,13 @@ class Worker:
 
     def close(self) -> None:
         """Let go of its files, and of children that it has left behind."""
-        _kill_group(self.process.pid)
+        kill_group(self.process.pid)
         self.answer.close()
         self.process.close()
 
 
 def run_all(
-    work: list[tuple[Plan, Path]],
+    plans: list[tuple[Plan, Path]],
     jobs: int,
     on_progress: Callable[[Worker], None],
     on_end: Callable[[Worker, Any], None],
@@ -117,7 +105,7 @@ def run_all(
     """Run everything, ``jobs`` at a time.
 
     Args:
-        work: Plans with their folders.
+        plans: The runs with their folders, in the order in which they are started.
         jobs: Processes at a time.
         on_progress: Told now and then of every worker that is running.
         on_end: Told of each that has ended, with what it said.
@@ -125,13 +113,13 @@ def run_all(
     Raises:
         Interrupted: The user has asked for an end. All have been asked to save themselves, and have ended.
     """
-    waiting, running = list(work), list[Worker]()
+    waiting, running = list(plans), list[Worker]()
     try:
         with interrupts():
             while waiting or running:
                 while waiting and len(running) < jobs:
                     running.append(Worker.start(*waiting.pop(0)))
-                wait([worker.process.sentinel for worker in running], timeout=_POLL)
+                wait([worker.process.sentinel for worker in running], timeout=POLL)
                 for worker in list(running):
                     on_progress(worker)
                     if (said := worker.outcome()) is not None:
@@ -147,7 +135,7 @@ def _end(workers: list[Worker]) -> None:
     end = time.monotonic() + GRACE
     while any(worker.process.is_alive() for worker in workers) and time.monotonic() < end:
         with contextlib.suppress(Interrupted, KeyboardInterrupt):  # a second Ctrl-C does not leave anyone behind
-            time.sleep(_POLL)
+            time.sleep(POLL)
     for worker in workers:
         worker.kill()
 
@@ -187,87 +175,3 @@ def _start_server(context: Any) -> None:
             forkserver.ensure_running()
         finally:
             os.chdir(here)
-
-
-def _kill_group(pid: int) -> None:
-    """End what is left of a worker's process group; where there are no groups, there is nothing to do."""
-    if hasattr(os, "killpg"):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(pid, signal.SIGKILL)
-
-
-# --- inside the worker ------------------------------------------------------------------------------------------------
-def _work(plan: Plan, folder: Path, answer: Connection, spent: Any) -> None:
-    if hasattr(os, "setpgrp"):
-        os.setpgrp()  # its own group: Ctrl-C at a terminal is the parent's, and one signal ends it with its children
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-
-    def on_start(context: Run) -> None:
-        signal.signal(signal.SIGTERM, lambda number, frame: setattr(context, "stop_requested", True))
-        signal.signal(_STALL, lambda number, frame: _raise_stalled(context))
-        threading.Thread(target=_watch, args=(context, spent), daemon=True).start()
-
-    try:
-        run(plan, folder, on_start)
-        answer.send(("done",))
-    except Stopped:
-        answer.send(("stopped",))
-    except BaseException as error:  # whatever an agent raises, sys.exit() and KeyboardInterrupt too
-        answer.send(("failed", _line(error), "" if isinstance(error, UserError) else traceback.format_exc()))
-
-
-def _line(error: BaseException) -> str:
-    if isinstance(error, UserError):
-        return str(error)
-    if isinstance(error, SystemExit):
-        return f"it ended its process itself, by sys.exit({'' if error.code is None else error.code})"
-    if isinstance(error, Stalled):
-        return "it did not answer within run_timeout when it was evaluated"
-    text = one_line(error)
-    return f"{type(error).__name__}: {text[:300]}{'...' if len(text) > 300 else ''}"
-
-
-def _die_with_parent() -> None:
-    """End this process and its children when the one that started it is gone, however it ended."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        _kill_group(os.getpid())
-        os._exit(1)
-
-
-def _watch(context: Run, spent: Any) -> None:
-    """Report progress, and end a training in which nothing is spent any more, or an agent that does not answer."""
-    timeout, last, since = context.plan.run_timeout, (-1, -1), time.monotonic()
-    while True:
-        time.sleep(_POLL)
-        now = (context.budget.spent.task_evaluations, context.budget.spent.env_steps)
-        spent.value = now[0]
-        asked = evaluation.asked_at
-        if asked is not None and not context.in_training:
-            last, since = now, asked  # the agent is to answer; nothing else is waited for
-        elif now != last or not context.in_training:
-            last, since, context.stalled = now, time.monotonic(), False
-            continue
-        if timeout and time.monotonic() - since <= timeout:
-            continue
-        if timeout and time.monotonic() - since > timeout + _STUCK:
-            os._exit(_STUCK_CODE)  # it does not heed Stalled
-        if timeout and not context.stalled:
-            context.stalled = True
-            _end_training()
-
-
-def _end_training() -> None:
-    """Raise Stalled in the main thread, also where it sleeps."""
-    if hasattr(signal, "pthread_kill"):
-        signal.pthread_kill(threading.main_thread().ident, _STALL)  # type: ignore[arg-type]
-    else:
-        _thread.interrupt_main(_STALL)
-
-
-def _raise_stalled(context: Run) -> None:
-    # Either may have ended while the signal was on its way.
-    if context.in_training or evaluation.asked_at is not None:
-        raise Stalled

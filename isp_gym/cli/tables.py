@@ -11,14 +11,24 @@ from isp_gym.cli.output import show
 
 
 def envs(as_json: JsonFlag = False) -> None:
-    """Show the registered environments: observation, action and reward at the default settings."""
+    """Show the registered environments: observation, action and reward at the default settings.
+
+    \b
+    Examples:
+      isp-gym envs
+    """
     from isp_gym.envs import environment_table
 
     show(environment_table(), as_json)
 
 
 def modules(bank: Annotated[str, typer.Option(help="Name of the bank.")] = "stable", as_json: JsonFlag = False) -> None:
-    """Show the modules of a bank, with their parameters and ranges."""
+    """Show the modules of a bank, with their parameters and ranges.
+
+    \b
+    Examples:
+      isp-gym modules --bank reference
+    """
     from isp_gym.modules import get_bank
 
     rows = get_bank(bank).table()
@@ -26,28 +36,43 @@ def modules(bank: Annotated[str, typer.Option(help="Name of the bank.")] = "stab
 
 
 def rewards(as_json: JsonFlag = False) -> None:
-    """Show the no-reference rewards that an objective can name."""
+    """Show the no-reference rewards that an objective can name.
+
+    \b
+    Examples:
+      isp-gym rewards
+    """
     from isp_gym.rewards import table
 
     show(table(), as_json)
 
 
 def agents(as_json: JsonFlag = False) -> None:
-    """Show the agents that a config can name."""
-    from isp_gym.benchmark.agent import agent_names
+    """Show the agents that a config can name.
 
-    show([{"name": key, "class": value} for key, value in sorted(agent_names().items())], as_json)
+    \b
+    Examples:
+      isp-gym agents
+    """
+    from isp_gym.plugins import plugin_names
+
+    show([{"name": key, "class": value} for key, value in sorted(plugin_names("agents").items())], as_json)
 
 
 def data(as_json: JsonFlag = False) -> None:
-    """Show the data sources."""
+    """Show the data sources.
+
+    \b
+    Examples:
+      isp-gym data --json
+    """
     from isp_gym.data import source_table
 
     show(source_table(), as_json)
 
 
 def _ranges(parameters: list[dict[str, Any]]) -> str:
-    """Parameters in words, those of the same range together."""
+    """Describe parameters, those of the same range together."""
     groups: dict[str, list[str]] = {}
     for p in parameters:
         unit, scale = p["unit"] and f" {p['unit']}", ", log" * (p["scale"] == "log")

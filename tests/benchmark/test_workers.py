@@ -16,7 +16,7 @@ from isp_gym.benchmark.workers import Interrupted, interrupts, run_all
 AGENTS = """
 import os, signal, sys, time
 import torch
-from isp_gym.benchmark import Agent, workers
+from isp_gym.benchmark import Agent, worker_process
 from isp_gym.errors import UserError
 
 class Base:
@@ -36,7 +36,7 @@ class Killed(Base):
 class Sleeps(Base):
     def __init__(self, deaf=False):
         self.deaf = deaf
-        workers._STUCK = 0.5
+        worker_process._STUCK = 0.5
     def train(self, training):
         while True:
             try:
