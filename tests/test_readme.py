@@ -1,29 +1,108 @@
-"""The README's examples run as they stand."""
+"""README from top to bottom: its Python blocks run in order, its commands parse, and run on a small budget."""
 
 import re
+import shlex
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import typer
+from omegaconf import OmegaConf
+from PIL import Image
 from rich.console import Console
 
 from isp_gym.benchmark.agent import agent_names
 from isp_gym.benchmark.compare import compare
-from isp_gym.benchmark.config import load_config
+from isp_gym.benchmark.config import load_config, read_config
 from isp_gym.benchmark.replay import replay_results
+from isp_gym.cli import app, main
+from isp_gym.envs import environment_table
 from isp_gym.envs.config import EnvConfig
 from isp_gym.testing import check_agent
 
 ROOT = Path(__file__).parents[1]
+PAGES = ["README.md", "CONTRIBUTING.md", "examples/plugins/README.md"]
+PAGES += sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))
 README = (ROOT / "README.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.S)
+TINY = ["budget=32", "seeds=[0]", "scenes={train: 8, validation: 2, test: 2}", "image_size=36", "pictures=1"]
 
 
-def test_environment_and_sb3_examples():
+def commands(page):
+    """Every ``isp-gym`` line of a page, of shell blocks and of inline code, in order, as lists of words."""
+    text = (ROOT / page).read_text().replace("\\\n", " ")
+    blocks = r"^isp-gym .*$(?=(?:(?!^```).*\n)*?```$)"
+    found = [match.group().strip("`") for match in re.finditer(rf"{blocks}|`isp-gym [a-z][^`\n]+`", text, re.M)]
+    return [shlex.split(line, comments=True)[1:] for line in found]
+
+
+def parse(words):
+    """Options and arguments of a command line, as the real one reads them; of a mention, which has no values, nothing."""
+    name, *rest = words
+    command = typer.main.get_command(app).commands[name]
+    if all(word.startswith("--") for word in rest):
+        assert set(rest) <= {option for parameter in command.params for option in parameter.opts}
+        return {}
+    return command.make_context(name, rest).params
+
+
+EVERY_COMMAND = [pytest.param(words, id=f"{page}: {' '.join(words)}") for page in PAGES for words in commands(page)]
+
+
+class TestCommands:
+    def test_there_are_some(self):
+        assert len(commands("README.md")) == 7 and len(commands("docs/commands.md")) == 9
+
+    @pytest.mark.parametrize("words", EVERY_COMMAND)
+    def test_the_real_command_line_takes_it(self, words):
+        options = parse(words)
+        if options.get("config"):
+            assert read_config(ROOT / options["config"], options["overrides"] or ())
+
+    def test_every_command_has_its_row(self):
+        rows = re.findall(r"^\| `([\w-]+)` \|", (ROOT / "docs" / "commands.md").read_text(), re.M)
+        assert sorted(rows) == sorted(typer.main.get_command(app).commands)
+
+
+def test_python_blocks_run_in_order():
     scope: dict = {}
-    for example in PYTHON[:2]:
-        exec(example, scope)
+    for block in PYTHON:
+        exec(block, scope)
     assert scope["observation"].shape == (3, 64, 64) and scope["terminated"]
     scope["model"].learn(32)
+    assert {"env", "envs", "model", "BestOfMany"} <= set(scope)
+
+
+@pytest.fixture
+def newcomer(tmp_path, monkeypatch):
+    """A folder with what the README has its reader make, and configs of one agent."""
+    rng = np.random.default_rng(0)
+    for name in ("a", "b", "c", "d", "e"):
+        (tmp_path / "PATH").mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (48, 48, 3), dtype=np.uint8)).save(tmp_path / "PATH" / f"{name}.png")
+    (tmp_path / "configs").mkdir()
+    for name in ("quick.yaml", "detection.yaml"):
+        config = OmegaConf.load(ROOT / "configs" / name)
+        config.agents = {"posisp": config.agents.posisp}
+        OmegaConf.save(config, tmp_path / "configs" / name)
+    (tmp_path / "my_agent.py").write_text(next(block for block in PYTHON if block.startswith("# my_agent.py")))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield tmp_path
+    sys.modules.pop("my_agent", None)
+
+
+def test_commands_run_from_top_to_bottom(newcomer, monkeypatch, capfd):
+    """All but the one that needs somebody's own detector."""
+    written = [words for words in commands("README.md") if "MY_" not in " ".join(words)]
+    assert len(written) == 6
+    for words in written:
+        monkeypatch.setattr(sys, "argv", ["isp-gym", *words, *(TINY if words[0] == "compare" else [])])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert not end.value.code, capfd.readouterr().err
+    assert (newcomer / "runs" / "quick" / "report.html").is_file()
 
 
 class TestItsOwnAgent:
@@ -51,11 +130,22 @@ class TestItsOwnAgent:
         assert [(one.checked, one.faults) for one in replayed] == [(["pipelines", "log"], [])] * 6
 
 
+def test_its_table_has_every_environment():
+    assert re.findall(r"`(ISP/\w+-v\d+)`", README) == [row["id"] for row in environment_table()]
+
+
 @pytest.mark.parametrize("name", sorted(agent_names()))
-def test_every_agent_is_in_the_table(name):
-    assert f"| `{name}` |" in README
+def test_every_agent_of_ours_is_in_the_docs(name):
+    assert f"| `{name}` |" in (ROOT / "docs" / "comparisons.md").read_text()
 
 
-@pytest.mark.parametrize("path", re.findall(r"\]\(((?!http)[^)]+)\)", README))
-def test_links_lead_somewhere(path):
-    assert (ROOT / path).exists()
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    """To files that exist, and to headings of theirs."""
+    for link in re.findall(r"\]\(((?!http)[^)]+)\)", (ROOT / page).read_text()):
+        path, _, heading = link.partition("#")
+        target = (ROOT / page).parent / path if path else ROOT / page
+        assert target.exists(), link
+        if heading:
+            titles = re.findall(r"^#+ (.*)$", target.read_text(), re.M)
+            assert heading in [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles], link
