@@ -38,7 +38,7 @@ def commands(page):
 
 
 def parse(words):
-    """Options and arguments of a command line, as the real one reads them; of a mention, which has no values, nothing."""
+    """Options and arguments of a command line, as the real one reads them; nothing of a mention, which has no values."""
     name, *rest = words
     command = typer.main.get_command(app).commands[name]
     if all(word.startswith("--") for word in rest):

@@ -9,13 +9,17 @@ from typing import Annotated, Any
 
 import typer
 
-from isp_gym.cli.options import JsonLine, Overrides
+from isp_gym.cli.options import Configs, JsonLine, Overrides, folder_to_write
 from isp_gym.cli.output import console_of, print_pipelines
+from isp_gym.streams import stdout_to_stderr
 
 
 def train(
-    config: Annotated[Path, typer.Option(help="YAML file of a comparison, e.g. configs/quick.yaml.")],
-    out: Annotated[Path, typer.Option(help="Folder for the policy; evaluate and enhance take it.")],
+    config: Configs,
+    out: Annotated[
+        Path,
+        typer.Option(parser=folder_to_write, metavar="FOLDER", help="For the policy; evaluate and enhance take it."),
+    ],
     overrides: Overrides = None,
     agent: Annotated[str | None, typer.Option(help="Which of the config's agents, if it has several.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of the run; the config's first if not given.")] = None,
@@ -25,7 +29,16 @@ def train(
     pictures: Annotated[int, typer.Option(min=0, help="Scenes whose pipeline is printed.")] = 3,
     as_json: JsonLine = False,
 ) -> None:
-    """Train one agent with one seed, and say what it has learned; test scenes are left to evaluate."""
+    """Train one agent with one seed, and say what it has learned; test scenes are left to evaluate.
+
+    \b
+    Examples:
+      isp-gym train --config quick --agent posisp --out runs/mine
+      isp-gym train --config quick --agent posisp --out runs/mine --resume
+    """
+    from isp_gym.config_files import read_configs
+
+    values = read_configs(config, overrides or ())
     from isp_gym.benchmark.config import read_config
     from isp_gym.benchmark.results import SCHEMA
     from isp_gym.benchmark.status import Status
@@ -33,16 +46,17 @@ def train(
     from isp_gym.benchmark.train import only_run
     from isp_gym.benchmark.train import train as run_training
 
-    settings = only_run(read_config(config, overrides or ()), agent, seed, problem)
-    settings.keep = keep or settings.keep
-    trained = run_training(settings, out, Status(console_of(stderr=True)), resume)
-    row, console = trained.row, console_of(stderr=as_json)
-    scenes = row["scenes"]
-    console.print(rich_table(summarise([row]), f"{row['task']} on {row['data']}, {len(scenes)} validation scenes"))
-    _print_sequence(console, scenes)
-    print_pipelines(console, scenes, pictures)
-    for line in _notes(out, row, trained.was_finished, trained.earlier):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    with stdout_to_stderr(as_json):
+        settings = only_run(read_config(values), agent, seed, problem)
+        settings.keep = keep or settings.keep
+        trained = run_training(settings, out, Status(console_of(stderr=True)), resume)
+        row, console = trained.row, console_of(stderr=as_json)
+        scenes = row["scenes"]
+        console.print(rich_table(summarise([row]), f"{row['task']} on {row['data']}, {len(scenes)} validation scenes"))
+        _print_sequence(console, scenes)
+        print_pipelines(console, scenes, pictures)
+        for line in _notes(out, row, trained.was_finished, trained.earlier):
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
     if as_json:
         print(json.dumps({"schema": SCHEMA, "rows": [row], "data": trained.data}))
 
