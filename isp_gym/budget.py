@@ -67,12 +67,12 @@ class Budget:
 
     @property
     def task_evaluations(self) -> int:
-        """Images scored so far."""
+        """Count the images scored so far."""
         return self.spent.task_evaluations
 
     @property
     def remaining(self) -> int:
-        """Task evaluations left; a very large number when there is no limit."""
+        """Count the task evaluations left; a very large number when there is no limit."""
         return (2**63 if self.limit is None else self.limit) - self.spent.task_evaluations
 
     def require(self, images: int = 0, steps: int = 0) -> None:
@@ -117,7 +117,7 @@ class Budget:
             budget.spent.module_megapixels += megapixels
 
     def state(self) -> dict[str, float]:
-        """What has been counted, as plain numbers for a checkpoint."""
+        """Return what has been counted, as plain numbers for a checkpoint."""
         return asdict(self.spent)
 
     def restore(self, state: dict[str, float]) -> None:
@@ -138,7 +138,7 @@ _RUNS: tuple[Budget, ...] = ()  # a run inside a run is counted in both
 
 
 def in_a_run() -> bool:
-    """Whether this process is in a run, so that whatever is scored counts."""
+    """Tell whether this process is in a run, so that whatever is scored counts."""
     return bool(_RUNS)
 
 

@@ -25,28 +25,29 @@ class Rules:
     Attributes:
         bank: The ISP modules, K of them with P parameters.
         max_length: L, the longest pipeline, in modules.
-        typed: Whether modules must also find their input domain (:meth:`isp_gym.modules.Bank.typed_mask`).
+        domain_constrained: Whether modules must also find their input domain (:meth:`Bank.typed_mask`), which a config
+            calls ``order: typed``.
         repeats: Whether a module may be used more than once, each time with parameters of its own.
     """
 
     bank: Bank
     max_length: int
-    typed: bool = False
+    domain_constrained: bool = False
     repeats: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """The rules as values that JSON can hold."""
+        """Return the rules as values that JSON can hold."""
         return {
             "bank": self.bank.name,
             "modules": list(self.bank.specs),
             "max_length": self.max_length,
-            "typed": self.typed,
+            "typed": self.domain_constrained,  # the name in policies that are saved
             "repeats": self.repeats,
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Rules:
-        """The rules that :meth:`to_dict` was asked of; further keys are ignored, a missing one is a ``KeyError``."""
+        """Make the rules that :meth:`to_dict` described; further keys are ignored, a missing one is a ``KeyError``."""
         bank = get_bank(values["bank"], tuple(values["modules"]))
         return cls(bank, int(values["max_length"]), bool(values["typed"]), bool(values["repeats"]))
 
@@ -61,10 +62,10 @@ class Rules:
         """
         free = torch.ones_like(used) if self.repeats else ~used
         allowed = torch.cat([free, torch.ones_like(used[:, :1])], 1)
-        return allowed & self.bank.typed_mask(used) if self.typed else allowed
+        return allowed & self.bank.typed_mask(used) if self.domain_constrained else allowed
 
     def legal(self, tokens: Tensor) -> Tensor:
-        """Mark the steps that may stand where they stand, each judged by the legal ones before it.
+        """Mark the steps that may stand where they stand, given the legal ones before it.
 
         Args:
             tokens: (B, L) int64; what follows the first end token of a row is ignored.
@@ -84,18 +85,25 @@ class Rules:
     def admit(self, tokens: Tensor, params: Tensor) -> Pipelines:
         """Make pipelines of what an agent asks for, and drop the steps that the rules do not allow.
 
-        Dropped are a module that was used before (without ``repeats``) and, with ``typed``, one that does not find its
-        input domain. Everything else that is wrong is refused, for it cannot be meant.
+        Dropped are a module that was used before (without ``repeats``) and, with ``domain_constrained``, one that does
+        not find its input domain. Everything else that is wrong is refused, for it cannot be meant.
 
         Args:
             tokens: (B, L) int64, padded with the end token.
-            params: Normalised, (B, P) for all steps or (B, L, P) with a row a step.
+            params: Normalised, (B, P) for all steps or (B, L, P) with one row per step.
 
         Returns:
             The pipelines; ``refused`` counts what was dropped from each.
 
         Raises:
             ValueError: As for :class:`Pipelines`, but for illegal steps.
+
+        Example:
+            >>> rules = Rules(get_bank("stable"), max_length=3)
+            >>> tokens = torch.tensor([[0, 0, 1]])  # the first module twice
+            >>> pipelines = rules.admit(tokens, torch.full((1, rules.bank.num_params), 0.5))
+            >>> pipelines.names(0) == rules.bank.names[:2], int(pipelines.refused[0])
+            (True, 1)
         """
         tokens, params = _fitted(self, tokens, params)
         kept = self.legal(tokens)
@@ -112,6 +120,14 @@ class Rules:
 
         Raises:
             ValueError: A module is unknown, or a step has another number of parameters than its module.
+
+        Example:
+            >>> rules = Rules(get_bank("stable"), max_length=3)
+            >>> pipelines = rules.of_names([["exposure", "gamma"]], [[[0.75], [0.5]]])
+            >>> pipelines.names(0), pipelines.steps(0)
+            (('exposure', 'gamma'), [[0.75], [0.5]])
+            >>> pipelines(torch.rand(1, 3, 16, 16)).shape
+            torch.Size([1, 3, 16, 16])
         """
         bank, rows, values = self.bank, [], []
         for names, steps in zip(sequences, params, strict=True):
@@ -151,7 +167,8 @@ class Pipelines:
 
     Raises:
         ValueError: A shape, type or device does not fit; a token is unknown; a parameter is not in [0, 1]; a pipeline
-            is too long, uses a module twice without ``repeats``, or with ``typed`` where its input domain is wrong.
+            is too long, uses a module twice without ``repeats``, or with ``domain_constrained`` where its input domain
+            is wrong.
     """
 
     rules: Rules
@@ -181,7 +198,7 @@ class Pipelines:
         return len(self.tokens)
 
     def __getitem__(self, rows: Tensor | slice) -> Pipelines:
-        """Those at ``rows``, a slice or (n,) int64."""
+        """Select those at ``rows``, a slice or (n,) int64."""
         return _valid(self.rules, self.tokens[rows], self.params[rows], self.refused[rows])
 
     def __call__(self, images: Tensor) -> Tensor:
@@ -190,7 +207,7 @@ class Pipelines:
 
     @property
     def lengths(self) -> Tensor:
-        """Modules of each pipeline, (B,) int64."""
+        """Return modules of each pipeline, (B,) int64."""
         return (self.tokens != self.rules.bank.end_token).sum(1)
 
     def to(self, device: torch.device | str) -> Pipelines:
@@ -198,7 +215,7 @@ class Pipelines:
         return _valid(self.rules, self.tokens.to(device), self.params.to(device), self.refused.to(device))
 
     def detach(self) -> Pipelines:
-        """The same without gradients."""
+        """Return the same without gradients."""
         return _valid(self.rules, self.tokens, self.params.detach(), self.refused)
 
     @staticmethod
@@ -210,11 +227,11 @@ class Pipelines:
         return Pipelines(parts[0].rules, tokens, params, refused)
 
     def names(self, i: int) -> tuple[str, ...]:
-        """The modules of pipeline ``i`` in order of use."""
+        """Return the modules of pipeline ``i`` in order of use."""
         return tuple(self.rules.bank.names[token] for token in self._program(i))
 
     def steps(self, i: int) -> list[list[float]]:
-        """Of each step of pipeline ``i`` its module's normalised parameters; exact in float32, as JSON holds them."""
+        """Return each step's normalised parameters of pipeline ``i``; exact in float32, as JSON holds them."""
         return [self.params[i, t, self.rules.bank.slices[token]].tolist() for t, token in enumerate(self._program(i))]
 
     def describe(self, i: int) -> list[str]:
@@ -222,12 +239,12 @@ class Pipelines:
         return self.rules.bank.describe(self.tokens[i], self.params[i])
 
     def record(self, i: int) -> dict[str, Any]:
-        """Pipeline ``i`` as a result row holds it; :meth:`from_records` makes the same pipelines of it again."""
+        """Return pipeline ``i`` as a result row holds it; :meth:`from_records` makes the same pipelines of it again."""
         return {"sequence": list(self.names(i)), "params": self.steps(i), "description": self.describe(i)}
 
     @staticmethod
     def from_records(rules: Rules, rows: Sequence[Mapping[str, Any]]) -> Pipelines:
-        """Pipelines from what :meth:`record` gave; ``ValueError`` if a row is none."""
+        """Make pipelines from what :meth:`record` gave; ``ValueError`` if a row is none."""
         try:
             return rules.of_names([row["sequence"] for row in rows], [row["params"] for row in rows])
         except (KeyError, TypeError) as error:

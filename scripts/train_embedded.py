@@ -97,14 +97,14 @@ def fit(
 
 
 def draw_examples(split: str, count: int) -> list[Example]:
-    """Well-lit scenes and what is in them; images in 8 bits, to save memory."""
+    """Make well-lit scenes with their annotations; images in 8 bits, to save memory."""
     with ProcessPoolExecutor() as pool:
         drawn = pool.map(_draw, [split] * count, range(count), chunksize=64)
         return [(torch.from_numpy(image), _objects(*rest)) for image, *rest in drawn]
 
 
 def _draw(split: str, k: int) -> tuple[np.ndarray, ...]:
-    """A scene in arrays: a tensor would take a file descriptor on its way to the other process."""
+    """Return a scene in arrays: a tensor would take a file descriptor on its way to the other process."""
     scene = make_scene(split, k, SIZE)
     assert scene.target is not None and scene.objects is not None and scene.objects.masks is not None
     image, objects = (scene.target.numpy() * 255).round().astype(np.uint8), scene.objects
@@ -125,7 +125,7 @@ def _batches(examples: Sequence[Example], epochs: int, batch: int) -> Iterator[t
 
 
 def _vary(images: Tensor) -> Tensor:
-    """Other exposures, contrasts and casts, as well-lit photos have them, and a little noise."""
+    """Vary exposure, contrast and cast, as well-lit photos do, and add a little noise."""
     count = len(images)
     exposure = torch.empty(count, 1, 1, 1).uniform_(0.75, 1.25) * torch.empty(count, 3, 1, 1).uniform_(0.93, 1.07)
     gamma = torch.empty(count, 1, 1, 1).uniform_(-0.25, 0.25).exp()
@@ -134,7 +134,7 @@ def _vary(images: Tensor) -> Tensor:
 
 
 def turn(images: Tensor, objects: Sequence[Objects], way: int) -> tuple[Tensor, list[Objects]]:
-    """One of the 8 ways to turn or mirror square images, way 0 being none: mirror x, mirror y, swap x and y."""
+    """Turn or mirror square images in one of 8 ways, way 0 being none: mirror x, mirror y, swap x and y."""
     mirrored = [axis for axis, bit in ((-1, 1), (-2, 2)) if way & bit]
     return _turn_pixels(images, mirrored, way), [_turn_objects(o, images.shape[-1], mirrored, way) for o in objects]
 
@@ -161,7 +161,7 @@ def _schedule(step: int, steps: int, warm_up: int) -> float:
 
 
 def write(network: EmbeddedDetector, folder: Path, options: dict[str, object], seconds: float) -> None:
-    """Weights in half precision, to halve their size, and a card that says where they come from."""
+    """Write weights in half precision, to halve their size, and metadata that say where they come from."""
     weights = {name: t.half() if t.is_floating_point() else t for name, t in network.state_dict().items()}
     save_file(weights, folder / "embedded.safetensors")
     card = {

@@ -43,7 +43,7 @@ def walked(rules, row):
             break
         used = torch.zeros(1, END, dtype=torch.bool)
         used[0, [row[i] for i in kept]] = True
-        if (rules.repeats or not used[0, token]) and (not rules.typed or BANK.typed_mask(used)[0, token]):
+        if (rules.repeats or not used[0, token]) and (not rules.domain_constrained or BANK.typed_mask(used)[0, token]):
             kept.append(step)
     return kept
 

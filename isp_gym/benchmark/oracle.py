@@ -90,8 +90,10 @@ def all_sequences(rules: Rules) -> Iterator[tuple[int, ...]]:
     for length in range(min(rules.max_length, bank.num_modules) + 1):
         for sequence in permutations(range(bank.num_modules), length):
             # In a free order all permutations are legal, and asking costs more than all else here.
-            if rules.typed and not rules.legal(torch.tensor([sequence], dtype=torch.long).reshape(1, length)).all():
-                continue
+            if rules.domain_constrained:
+                tokens = torch.tensor([sequence], dtype=torch.long).reshape(1, length)
+                if not rules.legal(tokens).all():
+                    continue
             count += 1
             if count > MAX_SEQUENCES:
                 raise UserError(

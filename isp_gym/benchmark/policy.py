@@ -130,7 +130,7 @@ def _with_rules(problem: Problem, rules: Rules, given: Collection[str]) -> Probl
         "bank": rules.bank.name,
         "modules": list(rules.bank.specs),
         "max_length": rules.max_length,
-        "order": "typed" if rules.typed else "free",
+        "order": "typed" if rules.domain_constrained else "free",
         "repeats": rules.repeats,
     }
     for key, value in own.items():

@@ -145,12 +145,12 @@ def note_read(split: str, ids: Iterable[str]) -> None:
 
 
 def _sealed_here() -> frozenset[str]:
-    """The splits that this thread may not read."""
+    """Return the splits that this thread may not read."""
     return _seals(without=os.getpid() if getattr(_thread, "lifted", 0) else None)
 
 
 def _seals(without: int | None = None) -> frozenset[str]:
-    """The splits that are sealed, but for the seals of the process ``without``."""
+    """Return the splits that are sealed, but for the seals of the process ``without``."""
     seals = _configuration().get(_SEALS, ())
     return frozenset(_inherited_seals).union(*(splits for pid, splits in seals if pid != without))
 

@@ -29,7 +29,7 @@ from isp_gym.errors import UserError
 
 # Bumped when a scene of the same files comes out differently, so that the cache is not believed any more.
 _VERSION = 3
-_SIZE_VARIABLE = "ISP_GYM_CACHE_SIZE"
+SIZE_VARIABLE = "ISP_GYM_CACHE_SIZE"
 _SIZE = 20_000_000_000
 _SLACK = 20  # the cache is looked through each time this part of its size was written
 _LEFT_OVER = 24 * 60 * 60  # seconds after which half an entry is one that its process will not finish
@@ -41,7 +41,7 @@ _written: dict[Path, float] = {}
 
 
 def cache_folder() -> Path:
-    """Where decoded scenes are kept.
+    """Return the folder where decoded scenes are kept.
 
     Raises:
         UserError: There is no folder that is this user's own.
@@ -56,7 +56,7 @@ def cache_folder() -> Path:
 
 
 def _private_folder() -> Path:
-    """A folder for temporary files that nobody else can read or write: what is read from it is believed."""
+    """Return a folder for temporary files that nobody else can read or write: what is read from it is believed."""
     user = os.getuid() if hasattr(os, "getuid") else "user"
     path = Path(tempfile.gettempdir()) / f"isp-gym-{user}"
     try:
@@ -70,25 +70,25 @@ def _private_folder() -> Path:
 
 
 def cache_size() -> int:
-    """The most bytes that the cache may hold.
+    """Return the most bytes that the cache may hold.
 
     Raises:
         UserError: ``$ISP_GYM_CACHE_SIZE`` is no number of bytes.
     """
-    given = os.environ.get(_SIZE_VARIABLE) or str(_SIZE)
+    given = os.environ.get(SIZE_VARIABLE) or str(_SIZE)
     if not given.isdecimal():
-        raise UserError(f"{_SIZE_VARIABLE} must be a number of bytes such as {_SIZE}, not '{given}'")
+        raise UserError(f"{SIZE_VARIABLE} must be a number of bytes such as {_SIZE}, not '{given}'")
     return int(given)
 
 
 def identity(path: Path) -> tuple[str, int, int, int]:
-    """What changes when a file does: its path, size and times of modification and of change."""
+    """Return what changes when a file does: its path, size and times of modification and of change."""
     status = path.stat()
     return str(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def cached(key: object, scene_id: str, make: Callable[[], Scene], options: object = None) -> Scene:
-    """The images of that key, read from the cache or made and kept there; objects are not kept.
+    """Read the images of that key from the cache, or make and keep them there; objects are not kept.
 
     Args:
         key: Everything that the images depend on; its ``repr`` counts.

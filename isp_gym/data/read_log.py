@@ -39,18 +39,18 @@ class ReadLog:
             _end_last_line(self.path)
 
     def ids(self, split: str) -> tuple[str, ...]:
-        """The ids of the scenes of ``split`` that were handed out, sorted, each once."""
+        """Return the ids of the scenes of ``split`` that were handed out, sorted, each once."""
         return tuple(sorted(scene_id for s, scene_id in self._all_reads() if s == split))
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many scenes of each split were handed out."""
+        """Return how many scenes of each split were handed out."""
         counts = Counter(split for split, _ in self._all_reads())
         return {split: counts[split] for split in SPLITS}
 
     @property
     def refusals(self) -> dict[str, int]:
-        """How often loading or reading each split was refused."""
+        """Return how often loading or reading each split was refused."""
         refused = self._refused
         if self.path is not None:  # those of this process are in the file as well
             refused = Counter(line[0] for line in _lines(self.path) if len(line) == 1)
@@ -95,7 +95,7 @@ def _append(path: str | Path, lines: Iterable[_Line]) -> None:
 
 
 def _lines(path: Path) -> list[_Line]:
-    """What a file holds; a line that was cut off when its process was killed is left out."""
+    """Return what a file holds; a line that was cut off when its process was killed is left out."""
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:

@@ -41,13 +41,13 @@ _ALL: tuple[DataSource, ...] = (
 SOURCES: dict[str, DataSource] = {source.name: source for source in _ALL}
 
 DATA_SOURCES: tuple[dict[str, str], ...] = tuple(source.describe() for source in SOURCES.values())
-"""One row a source: name, licence, reference, version, description; strings only, for tables and JSON."""
+"""One row per source: name, licence, reference, version, description; strings only, for tables and JSON."""
 
 ON_ERROR = ("raise", "skip")
 
 
 def source_table() -> list[dict[str, str]]:
-    """``DATA_SOURCES``, and a row for each entry point of the group ``isp_gym.data`` that is installed."""
+    """Return ``DATA_SOURCES``, and a row for each entry point of the group ``isp_gym.data`` that is installed."""
     names = [name for name in plugins.plugin_names("data") if name not in SOURCES]
     return [*map(dict, DATA_SOURCES), *map(_row_of_plugin, names)]
 
@@ -152,10 +152,10 @@ def check_data(data: str, options: Mapping[str, Any] | None = None) -> None:
 
 
 def data_card(sets: Iterable[SceneSet]) -> dict[str, Any]:
-    """What scenes were made from, for the record.
+    """Describe what scenes were made from, for the record.
 
     Args:
-        sets: Scenes of one data spec; one set a split.
+        sets: Scenes of one data spec; one set per split.
 
     Returns:
         ``spec``, ``options`` (where some were set), ``licence``, ``reference``, ``version``, and ``checksums``: of each

@@ -149,13 +149,13 @@ class SceneSet:
         return f"SceneSet({self.data!r}, {self.split}, {len(self)} scenes)"
 
     def __getitem__(self, i: int) -> Scene:
-        """Scene ``i`` as copies; negative numbers count from the end. Raises ``IndexError`` outside the set."""
+        """Return scene ``i`` as copies; negative numbers count from the end. Raises ``IndexError`` outside the set."""
         one = self.batch([i])
         target, camera = (None if images is None else images[0] for images in (one.targets, one.cameras))
         return Scene(one.images[0], target, one.ids[0], camera, None if one.objects is None else one.objects[0])
 
     def batch(self, indices: Tensor | Iterable[int]) -> SceneBatch:
-        """The scenes at ``indices`` in that order, repeats allowed, as fresh tensors.
+        """Return the scenes at ``indices`` in that order, repeats allowed, as fresh tensors.
 
         Args:
             indices: Positions in the set: whole numbers, or an integer tensor of shape (B,).
@@ -175,16 +175,16 @@ class SceneSet:
 
     @property
     def images(self) -> Tensor:
-        """All input images, (N, 3, S, S), as a copy; counts as reading every scene. In a loop, prefer ``batch``."""
+        """Copy all input images, (N, 3, S, S); counts as reading every scene. In a loop, prefer ``batch``."""
         return self.batch(range(len(self))).images
 
     @property
     def targets(self) -> Tensor | None:
-        """All target images, (N, 3, S, S), as a copy; counts as reading every scene."""
+        """Return all target images, (N, 3, S, S), as a copy; counts as reading every scene."""
         return self.batch(range(len(self))).targets
 
     def index(self, scene_id: str) -> int:
-        """Position of the scene called ``scene_id``.
+        """Return the position of the scene called ``scene_id``.
 
         Raises:
             UserError: If it is not in this set; the message says which split it belongs to where the id tells.
@@ -199,7 +199,7 @@ class SceneSet:
         )
 
     def to(self, device: torch.device | str) -> SceneSet:
-        """The same scenes on ``device``; the pixels are shared, not copied."""
+        """Return the same scenes on ``device``; the pixels are shared, not copied."""
         return SceneSet(self._store, self.ids, self.photos, self.split, self.data, device, self.options)
 
     def _hand_out(self, numbers: Iterable[int]) -> tuple[int, ...]:

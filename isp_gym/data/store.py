@@ -19,7 +19,7 @@ class SceneStore(Protocol):
     def __len__(self) -> int: ...
 
     def fetch(self, positions: Sequence[int]) -> Parts:
-        """The scenes at ``positions``, in that order."""
+        """Return the scenes at ``positions``, in that order."""
 
 
 class Parts:
@@ -29,7 +29,7 @@ class Parts:
         images: (B, 3, S, S).
         targets: Likewise, or ``None``.
         cameras: Likewise, or ``None``.
-        objects: One a scene, or ``None``.
+        objects: One per scene, or ``None``.
     """
 
     def __init__(
@@ -43,14 +43,14 @@ class Parts:
         self.objects = None if objects is None else tuple(objects)
 
     def pick(self, positions: Sequence[int]) -> Parts:
-        """Copies of some rows; objects are never changed, so theirs are shared."""
+        """Return copies of some rows; objects are never changed, so theirs are shared."""
         index = torch.tensor(positions, dtype=torch.long, device=self.images.device)
         targets, cameras = (None if t is None else t[index] for t in (self.targets, self.cameras))
         objects = None if self.objects is None else [self.objects[i] for i in positions]
         return Parts(self.images[index], targets, cameras, objects)
 
     def to(self, device: torch.device | str) -> Parts:
-        """The same on another device; objects, which only tasks read, stay where they are."""
+        """Return the same on another device; objects, which only tasks read, stay where they are."""
         targets, cameras = (None if t is None else t.to(device) for t in (self.targets, self.cameras))
         return Parts(self.images.to(device), targets, cameras, self.objects)
 
@@ -87,7 +87,7 @@ class MemoryStore:
         return len(self._parts.images)
 
     def fetch(self, positions: Sequence[int]) -> Parts:
-        """Copies of the scenes at ``positions``."""
+        """Return copies of the scenes at ``positions``."""
         return self._parts.pick(positions)
 
 
@@ -113,7 +113,7 @@ class LazyStore:
         return self._count
 
     def fetch(self, positions: Sequence[int]) -> Parts:
-        """The scenes at ``positions``, each made once."""
+        """Fetch the scenes at ``positions``, each made once."""
         unique = sorted(set(positions))
         made = {i: self._kept[i] for i in unique if i in self._kept}
         missing = [i for i in unique if i not in made]

@@ -50,12 +50,12 @@ class Bank:
         return f"Bank({self.name!r}, {', '.join(self.names)})"
 
     def __call__(self, images: Tensor, sequences: Tensor, params: Tensor) -> Tensor:
-        """Applies one pipeline to each image.
+        """Apply one pipeline to each image.
 
         Args:
             images: (B, 3, H, W) floating point, linear RGB. Half precision is computed in single precision.
             sequences: (B, L) int64 tokens; what follows the first end token of a row is ignored.
-            params: (B, P) normalised parameters in [0, 1], or (B, L, P) with a row a step.
+            params: (B, P) normalised parameters in [0, 1], or (B, L, P) with one row per step.
 
         Returns:
             (B, 3, H, W) in the dtype of ``images``. Image i depends on row i of each argument only. Where
@@ -64,6 +64,13 @@ class Bank:
         Raises:
             ValueError: If a shape does not fit, a token is unknown, or (on the CPU, where looking is free) a
                 parameter is not in [0, 1].
+
+        Example:
+            >>> from isp_gym.modules import get_bank
+            >>> bank = get_bank("stable", ("exposure", "gamma"))
+            >>> sequences = torch.tensor([[0, 1], [1, bank.end_token]])
+            >>> bank(torch.rand(2, 3, 16, 16), sequences, torch.full((2, bank.num_params), 0.5)).shape
+            torch.Size([2, 3, 16, 16])
         """
         if sequences.ndim != 2 or sequences.is_floating_point():
             raise ValueError(f"sequences must be int64 of shape (B, L), got {_kind(sequences)}")
@@ -71,7 +78,7 @@ class Bank:
         return self._run(images, [self._program(row) for row in sequences.tolist()], params)
 
     def step(self, images: Tensor, tokens: Tensor, params: Tensor) -> Tensor:
-        """Applies one module to each image; an image whose token is ``end_token`` passes unchanged.
+        """Apply one module to each image; an image whose token is ``end_token`` passes unchanged.
 
         Args:
             images: (B, 3, H, W).
@@ -89,21 +96,21 @@ class Bank:
         return self(images, tokens[:, None], params)
 
     def physical(self, params: Tensor) -> Tensor:
-        """Maps normalised parameters (..., P) to physical units (..., P)."""
+        """Map normalised parameters (..., P) to physical units (..., P)."""
         parts = params.split(self._sizes, dim=-1)
         return torch.cat([module.physical(part) for module, part in zip(self.modules, parts, strict=True)], -1)
 
     def describe(self, sequence: Tensor, params: Tensor) -> list[str]:
-        """Says in words what one sequence (L,) does with parameters (P,), or (L, P) of each step, a line a module."""
+        """Say in words what a sequence (L,) does with parameters (P,), or (L, P) of each step, one line per module."""
         values = self.physical(params.detach().float().expand(len(sequence), -1)).tolist()
         program = self._program(sequence.tolist())
         return [_words(self.modules[t], row[self.slices[t]]) for t, row in zip(program, values, strict=False)]
 
     def typed_mask(self, used: Tensor) -> Tensor:
-        """Next tokens that the domains of light allow.
+        """Return the next tokens that the modules' input and output domains allow.
 
-        Light starts linear. A module that gives display light leaves it so, and what needs linear light may not
-        follow; what needs display light waits for it (unless the bank holds nothing that makes it).
+        An image starts scene-linear. A module whose output is display-referred leaves it so, and one with scene-linear
+        input may not follow; one with display-referred input waits for that (unless nothing in the bank makes it).
 
         Args:
             used: (B, K) bool, the modules applied so far.
@@ -122,11 +129,11 @@ class Bank:
         return torch.cat([allowed, torch.ones_like(display)], 1)
 
     def fingerprint(self) -> dict[str, dict[str, Any]]:
-        """What each module does, in a few numbers to record; see :mod:`isp_gym.modules.fingerprint`."""
+        """Return what each module does, in a few numbers to record; see :mod:`isp_gym.modules.fingerprint`."""
         return {module.name: fingerprint(module) for module in self.modules}
 
     def table(self) -> list[dict[str, Any]]:
-        """Everything the modules declare, a JSON-able row a module."""
+        """Return all that the modules declare, one JSON-able row per module."""
         return [
             {
                 "token": token,
@@ -159,7 +166,7 @@ class Bank:
         shapes = ((self.num_params,), (sequences.shape[1], self.num_params))
         if params.shape[1:] not in shapes or not params.is_floating_point():
             raise ValueError(
-                f"params must be floating point of shape (B, {self.num_params}), or with a row a step "
+                f"params must be floating point of shape (B, {self.num_params}), or with one row per step "
                 f"(B, {sequences.shape[1]}, {self.num_params}), got {_kind(params)}"
             )
         if not len(images) == len(sequences) == len(params):
@@ -171,7 +178,7 @@ class Bank:
             raise ValueError("params must be finite and lie in [0, 1]")
 
     def _program(self, row: list[int]) -> list[int]:
-        """The tokens of a row up to its first end token."""
+        """Return the tokens of a row up to its first end token."""
         for token in row:
             if not 0 <= token <= self.end_token:
                 raise ValueError(f"token {token} is not in 0..{self.end_token} (the end token)")
@@ -198,7 +205,7 @@ class Bank:
         return torch.stack(rows).to(dtype)
 
     def _schedule(self, programs: list[list[int]]) -> Iterator[tuple[int, list[Place]]]:
-        """Which module to run on which images, each at which of its steps, one after another.
+        """Return which module to run on which images, each at which of its steps, one after another.
 
         Images do not depend on each other, hence need not keep step: the module comes first for which most of the
         images that still need it are there, and a costly one waits until all are.
@@ -224,7 +231,7 @@ class Bank:
             yield token, moved
 
     def _values(self, schedule: list[tuple[int, list[Place]]], params: Tensor) -> dict[int, Iterator[Tensor]]:
-        """The physical parameters of the groups of each token in turn; one look-up for all, not one a group."""
+        """Return the physical parameters of the groups of each token in turn; one look-up for all, not one a group."""
         groups: dict[int, list[list[Place]]] = {}
         for token, group in schedule:
             groups.setdefault(token, []).append(group)

@@ -36,13 +36,13 @@ class Parameter:
 
     @property
     def line(self) -> tuple[float, float]:
-        """Offset and slope of the (logarithm of the) physical value as a function of the normalised one."""
+        """Return offset and slope of the (logarithm of the) physical value as a function of the normalised one."""
         low, high = (math.log(self.low), math.log(self.high)) if self.log else (self.low, self.high)
         return low, high - low
 
     @property
     def normalised_neutral(self) -> float:
-        """The neutral value on the scale from 0 to 1."""
+        """Return the neutral value on the scale from 0 to 1."""
         offset, slope = self.line
         return ((math.log(self.neutral) if self.log else self.neutral) - offset) / slope
 
@@ -79,7 +79,7 @@ class Module:
     version: int = 1
 
     def physical(self, params: Tensor) -> Tensor:
-        """Maps normalised parameters (..., n) in [0, 1] to physical units (..., n)."""
+        """Map normalised parameters (..., n) in [0, 1] to physical units (..., n)."""
         scales = [(*parameter.line, parameter.log) for parameter in self.parameters]
         if all(scale == scales[0] for scale in scales):
             offset, slope, log = scales[0]
@@ -95,22 +95,22 @@ class Module:
 
 
 def mix(x: Tensor, y: Tensor, weight: Tensor) -> Tensor:
-    """Linear interpolation from ``x`` (weight 0) to ``y`` (weight 1)."""
+    """Interpolate linearly from ``x`` (weight 0) to ``y`` (weight 1)."""
     return x * (1 - weight) + y * weight
 
 
 def per_image(value: Tensor) -> Tensor:
-    """Shapes one number an image (B, 1) so that it broadcasts over (B, C, H, W)."""
+    """Shape one number an image (B, 1) so that it broadcasts over (B, C, H, W)."""
     return value[:, :, None, None]
 
 
 def luminance(x: Tensor) -> Tensor:
-    """Weighted sum of the channels, (B, 3, H, W) -> (B, 1, H, W)."""
+    """Weight and add up the channels, (B, 3, H, W) -> (B, 1, H, W)."""
     r, g, b = x.split(1, dim=1)
     return (r * LUMA[0]).add(g, alpha=LUMA[1]).add(b, alpha=LUMA[2])
 
 
 def add_luminance_gradient(grad_x: Tensor, grad: Tensor) -> None:
-    """Adds to the gradient in x (B, 3, ...) what the gradient ``grad`` (B, 1, ...) in its luminance contributes."""
+    """Add to the gradient in x (B, 3, ...) what the gradient ``grad`` (B, 1, ...) in its luminance contributes."""
     for channel, weight in zip(grad_x.split(1, dim=1), LUMA, strict=True):
         channel.add_(grad, alpha=weight)

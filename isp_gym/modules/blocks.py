@@ -2,6 +2,12 @@
 
 A formula of a dozen tensor operations reads and writes its image a dozen times. In blocks of some thousand pixels the
 intermediate values never leave the cache, and the backward pass computes them again rather than have them stored.
+
+Two helpers call ATen's backward kernels by name, which torch documents nowhere: :func:`clip_gradient` relies on
+``hardtanh_backward`` passing the gradient where low < x < high, both bounds excluded, and :func:`gradient_above` on
+``threshold_backward`` passing it where x > threshold. ``modules/denoise.py`` likewise uses ``mse_loss.out`` as a
+squared difference in one pass. ``tests/modules/test_blocks.py`` and gradcheck fail if a version of torch does
+otherwise; then ``grad * mask`` and ``(a - b).square()`` are right, and slower.
 """
 
 import math
@@ -20,7 +26,7 @@ Backward = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 def pointwise(forward: Forward, backward: Backward, x: Tensor, values: Tensor) -> Tensor:
-    """Applies a differentiable point-wise operation block by block.
+    """Apply a differentiable point-wise operation block by block.
 
     Args:
         forward: ``(x, values, out)`` writes the result for pixels x (b, 3, N) and values (b, n, 1) to out (b, 3, N).
@@ -72,19 +78,19 @@ class _Pointwise(torch.autograd.Function):
 
 
 def _blocks(pixels: Tensor) -> Iterator[tuple[slice, slice]]:
-    """Slices of the images and pixels of (B, 3, N)."""
+    """Return slices of the images and pixels of (B, 3, N)."""
     count, _, size = pixels.shape
     return product(spans(count, size, pixels), spans(size, 1, pixels))
 
 
 def spans(count: int, pixels: int, x: Tensor) -> Iterator[slice]:
-    """Slices of ``count`` items of ``pixels`` pixels each: BLOCK pixels at a time, or off the CPU all at once."""
+    """Slice ``count`` items of ``pixels`` pixels each: BLOCK pixels at a time, or off the CPU all at once."""
     step = max(1, BLOCK // max(1, pixels)) if x.device.type == "cpu" else max(1, count)
     return (slice(start, min(start + step, count)) for start in range(0, count, step))
 
 
 def clip_gradient(grad: Tensor, x: Tensor, low: float = 0.0, high: float = 1.0) -> Tensor:
-    """Gradient through ``x.clamp(low, high)``, low < high in [0, 1]: ``grad`` where low <= x <= high, else 0."""
+    """Return gradient through ``x.clamp(low, high)``, low < high in [0, 1]: ``grad`` where low <= x <= high, else 0."""
     # One pass, which mask and product are not; the operation leaves out the bounds, hence bounds just outside of them.
     eps = torch.finfo(x.dtype).eps
     below = low - eps * low / 2 if low else -torch.finfo(x.dtype).tiny
@@ -92,12 +98,12 @@ def clip_gradient(grad: Tensor, x: Tensor, low: float = 0.0, high: float = 1.0) 
 
 
 def gradient_above(grad: Tensor, x: Tensor, threshold: float) -> Tensor:
-    """``grad`` where x > threshold, else 0, in one pass."""
+    """Return ``grad`` where x > threshold, else 0, in one pass."""
     return torch.ops.aten.threshold_backward(grad, x, threshold)
 
 
 def power_buffer(shape: Sequence[int], like: Tensor) -> tuple[Tensor, Tensor]:
-    """A buffer to take ``exp2_`` of as a whole, and a view of its first elements in ``shape``.
+    """Return a buffer to take ``exp2_`` of as a whole, and a view of its first elements in ``shape``.
 
     The last few elements of a tensor that do not fill a vector register go another way through ``exp2``, and differ in
     the last bit. With room to spare no element of the view is one of them, and an image's result does not depend on
@@ -109,7 +115,7 @@ def power_buffer(shape: Sequence[int], like: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def total(a: Tensor, b: Tensor) -> Tensor:
-    """Sum of a * b over channels and pixels: (b, c, N) -> (b, 1)."""
+    """Return sum of a * b over channels and pixels: (b, c, N) -> (b, 1)."""
     return (a * b).sum((1, 2))[:, None]
 
 
@@ -118,7 +124,7 @@ CHUNK = 2**20
 
 
 def chunk_size(images: Tensor) -> int:
-    """Says how many of ``images``, (n, 3, H, W), to work on at a time; all of them on an accelerator.
+    """Say how many of ``images``, (n, 3, H, W), to work on at a time; all of them on an accelerator.
 
     Large batches on the CPU are worked on in chunks that stay in its cache; the numbers are the same, image by image.
     """

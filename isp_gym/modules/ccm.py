@@ -12,7 +12,7 @@ ROW_FLOOR = 1e-8
 
 
 def ccm(x: Tensor, matrix: Tensor) -> Tensor:
-    """Applies row-major matrices (B, 9) to images (B, 3, H, W) and clips to [0, 1]."""
+    """Apply row-major matrices (B, 9) to images (B, 3, H, W) and clips to [0, 1]."""
     return pointwise(_forward, _backward, x, matrix)
 
 
@@ -28,7 +28,7 @@ def _backward(x: Tensor, matrix: Tensor, grad: Tensor, grad_x: Tensor) -> Tensor
 
 
 def normalise_rows(entries: Tensor) -> Tensor:
-    """Divides each row of row-major matrices (..., 9) by its sum."""
+    """Divide each row of row-major matrices (..., 9) by its sum."""
     rows = entries.unflatten(-1, (3, 3))
     return (rows / (rows.sum(-1, keepdim=True) + ROW_FLOOR)).flatten(-2)
 

@@ -10,7 +10,7 @@ FLOOR = 1e-6
 
 
 def contrast(x: Tensor, weight: Tensor) -> Tensor:
-    """Moves images (B, 3, H, W) towards (or away from) a cosine S-curve of their luminance; weight (B, 1)."""
+    """Move images (B, 3, H, W) towards (or away from) a cosine S-curve of their luminance; weight (B, 1)."""
     return pointwise(_forward, _backward, x, weight)
 
 

@@ -10,7 +10,7 @@ CURVE_PARAMETERS = ("gamma", "alpha", "beta")
 
 
 def physical_curves(curves: Tensor) -> Tensor:
-    """Actions (..., 3, H, W) in [-1, 1] as gamma in [0.5, 2], alpha in [1/sqrt 2, sqrt 2] and beta in [-0.1, 0.1].
+    """Map actions (..., 3, H, W) in [-1, 1] to gamma in [0.5, 2], alpha in [1/sqrt 2, sqrt 2], beta in [-0.1, 0.1].
 
     The ranges are log-symmetric round the identity, so that 0 changes nothing and noise of mean 0 favours neither
     brighter nor darker.
@@ -20,7 +20,7 @@ def physical_curves(curves: Tensor) -> Tensor:
 
 
 def apply_curves(images: Tensor, curves: Tensor) -> Tensor:
-    """``clip(alpha * x**gamma + beta, 0, 1)`` at every pixel, the same for its three colours.
+    """Apply ``clip(alpha * x**gamma + beta, 0, 1)`` at every pixel, the same for its three colours.
 
     Args:
         images: (B, 3, H, W), clipped to [1e-6, 1] before the power.

@@ -10,6 +10,25 @@ with circular borders. This is where an ISP spends its time, hence three savings
 - Images go through in blocks that stay in the cache, small ones several at a time, large ones in bands of rows. The
   batch is the innermost dimension, so that windows of small images are still long runs of memory.
 - The backward pass computes the weights again; only the result and the sum of the weights are kept.
+
+:func:`isp_gym.modules.plain.denoise` is the same without them, in ten lines; read that first. Here is what the names
+mean. A band of R rows of an image of width W lies in buffers that are padded circularly, values by SEARCH = 5 pixels,
+the guide Y by REACH = 7, so that no window wraps. At one shift s = (dy, dx)::
+
+    guide, padded by REACH (cut to one dimension)        one step at shift s
+
+    |<- 7 ->|<------- band ------->|<- 7 ->|              square = (guide[wide] - guide[wide_there])**2
+            [-------- here --------]                                _Box adds up each 5x5 patch of it
+          [---------- wide ----------]     here + 2        d      = sqrt(box + 1e-8)
+                [-------- there --------]  here + s        weight = exp(-d / h)
+              [------- wide_there -------] wide + s        total[here]  += weight * values[there]
+                                                           total[there] += weight * values[here]
+
+``_window`` gives those four slices: ``here`` and ``there`` in the values, ``wide`` and ``wide_there``, which have
+PATCH = 2 more pixels on each side, in the guide. ``_Weights`` turns a shift into the weights of a band, ``_Box`` sums
+5x5 windows, and :func:`~isp_gym.modules.blocks.power_buffer` holds what ``exp2_`` is taken of: three sets of buffers,
+used again at each shift. What was added beyond the image's edge, ``_fold`` brings back to the pixels that ``_wrap``
+copied there.
 """
 
 import math
@@ -38,7 +57,7 @@ HALF = [(dy, dx) for dy in range(SEARCH + 1) for dx in range(-SEARCH, SEARCH + 1
 
 
 def denoise(x: Tensor, h: Tensor) -> Tensor:
-    """Denoises images by non-local means.
+    """Denoise images by non-local means.
 
     Args:
         x: Images (B, 3, H, W). What is averaged is unclipped; the luminance that guides it is of ``clip(x, 0, 1)``.
@@ -78,7 +97,7 @@ class _NonLocalMeans(torch.autograd.Function):
 
 
 def _forward(x: Tensor, h: Tensor) -> Tensor:
-    """Weighted sums of the channels, and of ones, (4, H, W, n) for images (3, H, W, n) and widths (n,)."""
+    """Return weighted sums of the channels, and of ones, (4, H, W, n) for images (3, H, W, n) and widths (n,)."""
     height, width = x.shape[1:3]
     guide = _wrap(_guide(x), REACH)
     values = _wrap(torch.cat([x, torch.ones_like(x[:1])]), SEARCH)
@@ -97,7 +116,7 @@ def _forward(x: Tensor, h: Tensor) -> Tensor:
 
 
 def _backward(x: Tensor, h: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
-    """Gradients in images (3, H, W, n) and widths (n,), given those in the weighted sums (4, H, W, n)."""
+    """Return gradients in images (3, H, W, n) and widths (n,), given those in the weighted sums (4, H, W, n)."""
     height, width, count = x.shape[1:]
     guide = _wrap(_guide(x), REACH)
     values = _wrap(torch.cat([x, torch.ones_like(x[:1])]), SEARCH)
@@ -142,12 +161,12 @@ def _backward(x: Tensor, h: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _rate(h: Tensor, width: int) -> Tensor:
-    """Exponent of 2 per unit of distance, (W, n) rather than (n,): long runs of memory are faster."""
+    """Return exponent of 2 per unit of distance, (W, n) rather than (n,): long runs of memory are faster."""
     return (-1 / (math.log(2) * (h + EPS))).expand(width, -1).contiguous()
 
 
 def _centre(h: Tensor) -> Tensor:
-    """Weight of a pixel for itself, (n,)."""
+    """Return weight of a pixel for itself, (n,)."""
     return (-math.sqrt(EPS) / (h + EPS)).exp()
 
 
@@ -211,7 +230,7 @@ def _guide(x: Tensor) -> Tensor:
 
 
 def _window(rows: slice, width: int, pad: int, shift: tuple[int, int] = (0, 0), margin: int = 0) -> tuple:
-    """Where rows of an image, shifted and with a margin, stand in a buffer (..., H, W, n) padded by ``pad``."""
+    """Return where rows of an image, shifted and with a margin, stand in a buffer (..., H, W, n) padded by ``pad``."""
     top, left = pad + shift[0] - margin, pad + shift[1] - margin
     return (
         ...,
@@ -222,14 +241,14 @@ def _window(rows: slice, width: int, pad: int, shift: tuple[int, int] = (0, 0), 
 
 
 def _wrap(x: Tensor, pad: int) -> Tensor:
-    """Pads (..., H, W, n) circularly, however small H and W."""
+    """Pad (..., H, W, n) circularly, however small H and W."""
     for dim in (-3, -2):
         x = x.index_select(dim, torch.arange(-pad, x.shape[dim] + pad, device=x.device) % x.shape[dim])
     return x
 
 
 def _fold(x: Tensor, pad: int, height: int, width: int) -> Tensor:
-    """Adds what stands in the padding to where it came from: the adjoint of ``_wrap``."""
+    """Add what stands in the padding to where it came from: the adjoint of ``_wrap``."""
     for dim, size in ((-3, height), (-2, width)):
         index = torch.arange(-pad, size + pad, device=x.device) % size
         shape = list(x.shape)
@@ -247,7 +266,7 @@ def _last_to_first(x: Tensor, images: slice) -> Tensor:
 
 
 def graded(x: Tensor, strength: Tensor) -> Tensor:
-    """Fades denoising in: strength 0 is the image itself, 1 is h = 1; h = 0.01 * 100**strength."""
+    """Fade denoising in: strength 0 is the image itself, 1 is h = 1; h = 0.01 * 100**strength."""
     return mix(x, denoise(x, 0.01 * 100**strength), per_image(strength))
 
 

@@ -10,7 +10,7 @@ from isp_gym.modules.blocks import pointwise, total
 
 
 def desaturation(x: Tensor, amount: Tensor) -> Tensor:
-    """Moves images (B, 3, H, W) towards their luminance by ``amount`` (B, 1); below 0 away from it."""
+    """Move images (B, 3, H, W) towards their luminance by ``amount`` (B, 1); below 0 away from it."""
     return pointwise(_forward, _backward, x, amount)
 
 

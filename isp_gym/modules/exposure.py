@@ -8,7 +8,7 @@ from isp_gym.modules.base import Module, Parameter, per_image
 
 
 def exposure(x: Tensor, ev: Tensor) -> Tensor:
-    """Multiplies images (B, 3, H, W) by ``2**ev``, ev (B, 1) in stops."""
+    """Multiply images (B, 3, H, W) by ``2**ev``, ev (B, 1) in stops."""
     return x * per_image((ev * math.log(2)).exp())
 
 

@@ -73,12 +73,12 @@ def _difference(name: str, entry: Mapping[str, Any], module: Module | None, tole
 
 
 def _fractions(count: int) -> Tensor:
-    """Numbers all over [0, 1), (count,) float64: multiples of the golden ratio, the same on every machine."""
+    """Return numbers all over [0, 1), (count,) float64: multiples of the golden ratio, the same on every machine."""
     return torch.arange(1, count + 1, dtype=torch.float64) * ((math.sqrt(5) - 1) / 2) % 1
 
 
 def _picture() -> Tensor:
-    """Ramps across and down with a pattern on them, from near black to near white, (1, 3, 16, 16)."""
+    """Return ramps across and down with a pattern on them, from near black to near white, (1, 3, 16, 16)."""
     ramp = torch.linspace(0, 1, SIDE, dtype=torch.float64)
     across, down = ramp.expand(SIDE, SIDE), ramp[:, None].expand(SIDE, SIDE)
     smooth = torch.stack([across, down, (1 - across) * down + 0.5 * across * (1 - down)])
@@ -87,7 +87,7 @@ def _picture() -> Tensor:
 
 
 def _params(module: Module) -> Tensor:
-    """Normalised parameters between 0.1 and 0.9, at least 0.2 off the neutral ones, (1, n)."""
+    """Return normalised parameters between 0.1 and 0.9, at least 0.2 off the neutral ones, (1, n)."""
     values = []
     for value, parameter in zip(_fractions(len(module.parameters)).tolist(), module.parameters, strict=True):
         value, neutral = 0.1 + 0.8 * value, parameter.normalised_neutral

@@ -13,7 +13,7 @@ FLOOR = 1e-6
 
 
 def gamma(x: Tensor, exponent: Tensor) -> Tensor:
-    """Raises images (B, 3, H, W), floored at 1e-6, to ``exponent`` (B, 1)."""
+    """Raise images (B, 3, H, W), floored at 1e-6, to ``exponent`` (B, 1)."""
     return pointwise(_forward, _backward, x, exponent)
 
 

@@ -1,6 +1,7 @@
 """The straightforward form of the module formulas: one image at a time, plain autograd, as one would first write it.
 
-The bank is tested and timed against it; who wants to know what a module computes reads it here.
+It is part of the package, as the reference of the bank: what a module computes is read here, ``tests/modules`` compares
+the bank with it and ``perf/modules.py`` times it. Nothing in the package calls it where images are processed.
 """
 
 import math
@@ -13,7 +14,7 @@ LUMA = (0.27, 0.67, 0.06)
 
 
 def luminance(x: Tensor) -> Tensor:
-    """Weight the channels: (B, 3, H, W) -> (B, 1, H, W)."""
+    """Return weight the channels: (B, 3, H, W) -> (B, 1, H, W)."""
     return LUMA[0] * x[:, 0:1] + LUMA[1] * x[:, 1:2] + LUMA[2] * x[:, 2:3]
 
 
@@ -139,5 +140,5 @@ MODULES = {
 
 
 def apply(name: str, images: Tensor, physical: Tensor) -> Tensor:
-    """One module on images (B, 3, H, W) with physical parameters (B, n), one image after another."""
+    """Apply one module to images (B, 3, H, W) with physical parameters (B, n), one image after another."""
     return torch.cat([MODULES[name](images[i : i + 1], physical[i]) for i in range(len(images))])

@@ -29,7 +29,7 @@ BANKS: dict[str, tuple[Module, ...]] = {
 
 
 def get_bank(name: str, modules: Iterable[str] | None = None) -> Bank:
-    """Returns a bank by name; ``get_bank(bank.name, bank.specs)`` is the same bank again.
+    """Return a bank by name; ``get_bank(bank.name, bank.specs)`` is the same bank again.
 
     Args:
         name: One of ``BANKS``, an entry point of the group ``isp_gym.banks``, or ``package.module:Name``: a bank, a
@@ -39,6 +39,13 @@ def get_bank(name: str, modules: Iterable[str] | None = None) -> Bank:
 
     Raises:
         UserError: If the bank or a module is unknown, or two modules have the same name.
+
+    Example:
+        >>> bank = get_bank("reference")
+        >>> bank.num_modules, bank.num_params, bank.end_token
+        (10, 27, 10)
+        >>> get_bank("stable", ["exposure", "gamma"]).names
+        ('exposure', 'gamma')
     """
     table = {module.name: module for module in _modules(name)}
     specs = tuple(table if modules is None else modules)
@@ -50,7 +57,7 @@ def get_bank(name: str, modules: Iterable[str] | None = None) -> Bank:
 
 
 def _modules(name: str) -> tuple[Module, ...]:
-    """The modules of a bank."""
+    """Return the modules of a bank."""
     found = plugins.find("banks", name, BANKS)
     if callable(found) and not isinstance(found, Bank):
         found = plugins.make("banks", name, found)

@@ -12,7 +12,7 @@ EPS = 1e-8
 
 
 def saturation(x: Tensor, amount: Tensor) -> Tensor:
-    """Raises the HSV saturation of images (B, 3, H, W) where it is low and the value is medium.
+    """Raise the HSV saturation of images (B, 3, H, W) where it is low and the value is medium.
 
     At constant hue and value, saturation s becomes s' = s + (1 - s)(.5 - |.5 - v|) .8: each channel keeps its share
     (v - x) / (max - min) of the chroma, which is now v s'. ``amount`` (B, 1) in [0, 1] fades from s to s'.
@@ -62,7 +62,7 @@ def _chroma_shares(y: Tensor, value: Tensor) -> Tensor:
 
 
 def _gain(value: Tensor, low: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """New chroma over old, v s' / (max - min), and its derivatives by the largest and the smallest channel."""
+    """Return new chroma over old, v s' / (max - min), and its derivatives by the largest and the smallest channel."""
     by_value = (value + EPS).reciprocal_()
     by_chroma = (value - low).add_(EPS).reciprocal_()
     s = (value - low).mul_(by_value)
@@ -80,14 +80,14 @@ def _gain(value: Tensor, low: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _add_extremes(grad_x: Tensor, y: Tensor, value: Tensor, grad_value: Tensor, low: Tensor, grad_low: Tensor) -> None:
-    """Hands the gradients in the largest and the smallest channel on; ties share them."""
+    """Hand the gradients in the largest and the smallest channel on; ties share them."""
     for extreme, grad in ((value, grad_value), (low, grad_low)):
         at = torch.eq(y, extreme).to(y.dtype)
         grad_x.addcmul_(at, grad.div_(at.sum(1, keepdim=True)))
 
 
 def chroma_gain(x: Tensor, factor: Tensor) -> Tensor:
-    """Maps the HSV saturation s of images (B, 3, H, W) to s' = k s / (1 + (k - 1) s), k = ``factor`` (B, 1).
+    """Map the HSV saturation s of images (B, 3, H, W) to s' = k s / (1 + (k - 1) s), k = ``factor`` (B, 1).
 
     k is the gain near grey; 1/k undoes k; greys stay grey, and s' never leaves [0, 1].
     """

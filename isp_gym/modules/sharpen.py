@@ -12,7 +12,7 @@ from isp_gym.modules.blocks import clip_gradient, spans
 
 
 def sharpen(x: Tensor, factor: Tensor) -> Tensor:
-    """Moves images away from their blur.
+    """Move images away from their blur.
 
     Args:
         x: Images (B, 3, H, W).
@@ -60,7 +60,7 @@ def _detail(x: Tensor) -> Tensor:
 
 
 def _detail_adjoint(grad: Tensor) -> Tensor:
-    """What the gradient (n, H, W) in the detail gives in x; overwrites and returns it."""
+    """Return what the gradient (n, H, W) in the detail gives in x; overwrites and returns it."""
     flat, margin = _clear_border(grad).view(len(grad), -1), grad.shape[2] + 1
     box = _box(F.pad(flat, (margin, margin)), grad.shape[2])
     flat.mul_(9).sub_(box).div_(13)
@@ -68,7 +68,7 @@ def _detail_adjoint(grad: Tensor) -> Tensor:
 
 
 def _box(flat: Tensor, width: int) -> Tensor:
-    """Sums over 3x3 pixels of planes in one row each, (n, HW) -> (n, HW - 2 W - 2).
+    """Return sums over 3x3 pixels of planes in one row each, (n, HW) -> (n, HW - 2 W - 2).
 
     One long run of memory is faster than many short ones; sums across the edge of a plane are of no use, but they
     only ever land on its border, or find zeros there.

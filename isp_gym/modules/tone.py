@@ -12,7 +12,7 @@ STEPS = 8
 
 
 def tone(x: Tensor, slopes: Tensor) -> Tensor:
-    """Applies the curve with the ``slopes`` (B, 8), scaled to end at 1, to images (B, 3, H, W)."""
+    """Apply the curve with the ``slopes`` (B, 8), scaled to end at 1, to images (B, 3, H, W)."""
     return pointwise(_forward, _backward, x, slopes * (STEPS / (slopes.sum(1, keepdim=True) + 1e-30)))
 
 

@@ -8,7 +8,7 @@ from isp_gym.modules.base import LUMA, Module, Parameter
 
 
 def white_balance(x: Tensor, scales: Tensor) -> Tensor:
-    """Multiplies the channels of (B, 3, H, W) by ``scales`` (B, 3), themselves normalised to luminance one."""
+    """Multiply the channels of (B, 3, H, W) by ``scales`` (B, 3), themselves normalised to luminance one."""
     r, g, b = scales.split(1, 1)
     return x * (scales / (1e-6 + LUMA[0] * r + LUMA[1] * g + LUMA[2] * b))[:, :, None, None]
 

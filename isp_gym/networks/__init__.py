@@ -30,7 +30,7 @@ def load_network(spec: str = "", device: str = "cpu") -> Network:
     Example:
         >>> network = load_network()  # the embedded one
         >>> network.classes[:3], network.loss_names
-        ('box', 'ball', 'cone')
+        (('ball', 'box', 'cone'), ('box', 'objectness', 'class', 'mask'))
         >>> predictions = network.detect(torch.rand(2, 3, 64, 64))
         >>> len(predictions), predictions[0].boxes.shape[1]
         (2, 4)

@@ -16,5 +16,5 @@ class Anchor(RewardTerm):
     reference = "PixelPolish's remedy against over-brightening"
 
     def map(self, frame: Frame, source: Frame, scenes: SceneBatch) -> Tensor:
-        """(B, H, W) in [-1, 0]."""
+        """Return (B, H, W) in [-1, 0]."""
         return -(frame.images - source.images).square().mean(1)

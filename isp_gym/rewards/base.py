@@ -26,7 +26,7 @@ class Frame:
 
     @cached_property
     def smooth(self) -> Tensor:
-        """Luminance under a 5x5 binomial window with reflected borders, (B, 1, H, W).
+        """Return luminance under a 5x5 binomial window with reflected borders, (B, 1, H, W).
 
         Statistics are taken of this, not of the pixels: independent noise keeps 27 % of its standard deviation here,
         so that adding noise pays little. Reflection keeps flat images flat up to the border.
@@ -41,7 +41,7 @@ class Frame:
 
     @cached_property
     def slopes(self) -> Tensor:
-        """Horizontal and vertical Sobel derivative of ``smooth`` per pixel of distance, (B, 2, H, W)."""
+        """Return horizontal and vertical Sobel derivative of ``smooth`` per pixel of distance, (B, 2, H, W)."""
         x = _reflect(self.smooth, 1)
         rows = x[..., :-2, :] + 2 * x[..., 1:-1, :] + x[..., 2:, :]
         columns = x[..., :-2] + 2 * x[..., 1:-1] + x[..., 2:]
@@ -55,15 +55,15 @@ def _reflect(x: Tensor, width: int) -> Tensor:
 
 
 def blocks(x: Tensor, size: int) -> Tensor:
-    """(B, 1, H, W) as blocks of size x size pixels, (B, H', size, W', size); the last ones repeat the image's edge."""
+    """Split (B, 1, H, W) into size x size pixels, (B, H', size, W', size); the last ones repeat the image's edge."""
     bottom, right = -x.shape[2] % size, -x.shape[3] % size
     if bottom or right:
         x = F.pad(x, (0, right, 0, bottom), mode="replicate")
     return x.reshape(len(x), x.shape[2] // size, size, x.shape[3] // size, size)
 
 
-def spread(values: Tensor, size: int, shape: torch.Size) -> Tensor:
-    """One number a block, (B, H', W'), at each of its pixels: (B, H, W), with H and W the last of ``shape``."""
+def broadcast_blocks(values: Tensor, size: int, shape: torch.Size) -> Tensor:
+    """Broadcast one number per block, (B, H', W'), to its pixels: (B, H, W), with H and W the last of ``shape``."""
     b, rows, columns = values.shape
     whole = values[:, :, None, :, None].expand(b, rows, size, columns, size).reshape(b, rows * size, columns * size)
     return whole[:, : shape[-2], : shape[-1]]
@@ -90,7 +90,7 @@ class RewardTerm(ABC):
 
     @abstractmethod
     def map(self, frame: Frame, source: Frame, scenes: SceneBatch) -> Tensor:
-        """Contribution of each pixel; the mean of the map is the image's score.
+        """Return the contribution of each pixel; the mean of the map is the image's score.
 
         Args:
             frame: The processed images.
@@ -99,4 +99,12 @@ class RewardTerm(ABC):
 
         Returns:
             (B, H, W), or anything that broadcasts to it; image i's map depends on image i only.
+
+        Example:
+            >>> from isp_gym.data import load_scenes
+            >>> from isp_gym.rewards import get_reward
+            >>> scenes = load_scenes("photos", count=2, image_size=32).batch([0, 1])
+            >>> frame, source = Frame(scenes.images * 2), Frame(scenes.images)
+            >>> get_reward("gradient").map(frame, source, scenes).mean((1, 2)).shape
+            torch.Size([2])
         """

@@ -23,7 +23,7 @@ class Entropy(RewardTerm):
     reference = "Shannon 1948; PixelPolish's entropy reward"
 
     def map(self, frame: Frame, source: Frame, scenes: SceneBatch) -> Tensor:
-        """(B, H, W): surprise of each pixel in units of 6 bits; the mean is the entropy, in [0, 1]."""
+        """Return (B, H, W): surprise of each pixel in units of 6 bits; the mean is the entropy, in [0, 1]."""
         batch, _, height, width = frame.smooth.shape
         position = frame.smooth.reshape(batch, -1) * (BINS - 1)
         lower = position.detach().floor().clamp(0, BINS - 2)

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from isp_gym.data import SceneBatch
-from isp_gym.rewards.base import Frame, RewardTerm, blocks, spread
+from isp_gym.rewards.base import Frame, RewardTerm, blocks, broadcast_blocks
 
 BLOCK = 16
 LEVEL = 0.6
@@ -19,6 +19,6 @@ class Exposedness(RewardTerm):
     reference = "Guo et al., Zero-DCE, CVPR 2020"
 
     def map(self, frame: Frame, source: Frame, scenes: SceneBatch) -> Tensor:
-        """(B, H, W) in [-0.6, 0], the same all over a block."""
+        """Return (B, H, W) in [-0.6, 0], the same all over a block."""
         level = blocks(frame.smooth, BLOCK).mean(dim=(2, 4))
-        return spread(-(level - LEVEL).abs(), BLOCK, frame.smooth.shape)
+        return broadcast_blocks(-(level - LEVEL).abs(), BLOCK, frame.smooth.shape)

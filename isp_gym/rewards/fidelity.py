@@ -17,5 +17,5 @@ class Fidelity(RewardTerm):
     reference = "Furuta, Inoue and Yamasaki, PixelRL, AAAI 2019"
 
     def map(self, frame: Frame, source: Frame, scenes: SceneBatch) -> Tensor:
-        """(B, H, W) in [-1, 0]."""
+        """Return (B, H, W) in [-1, 0]."""
         return -(frame.images - targets_of(scenes)).square().mean(1)

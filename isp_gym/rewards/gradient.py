@@ -22,6 +22,6 @@ class Gradient(RewardTerm):
     reference = "PixelPolish's gradient reward, with the direction of the input's edges"
 
     def map(self, frame: Frame, source: Frame, scenes: SceneBatch) -> Tensor:
-        """(B, H, W) in (-1, 1)."""
+        """Return (B, H, W) in (-1, 1)."""
         along = (frame.slopes * source.slopes).sum(1)
         return (along / (source.slopes.square().sum(1) + 1e-12).sqrt() / _STRONG).tanh()

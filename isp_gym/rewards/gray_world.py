@@ -16,6 +16,6 @@ class GrayWorld(RewardTerm):
     reference = "Buchsbaum 1980"
 
     def map(self, frame: Frame, source: Frame, scenes: SceneBatch) -> Tensor:
-        """(B, 1, 1) in [-2/3, 0]: no pixel has more to do with it than another."""
+        """Return (B, 1, 1) in [-2/3, 0]: no pixel has more to do with it than another."""
         means = frame.images.mean(dim=(2, 3))
         return -(means - means.mean(1, keepdim=True)).square().sum(1)[:, None, None]

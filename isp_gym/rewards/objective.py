@@ -51,7 +51,7 @@ class Objective(Task):
         return total
 
     def _source_frame(self, images: Tensor) -> Frame:
-        """Statistics of the inputs, kept for the next step of the same episodes."""
+        """Return statistics of the inputs, kept for the next step of the same episodes."""
         seen, version, frame = self._source
         if seen is not images or version != images._version:
             frame = Frame(images)
@@ -59,15 +59,15 @@ class Objective(Task):
         return frame
 
     def loss(self, images: Tensor, scenes: SceneBatch) -> Tensor:
-        """The mean of :meth:`loss_map`, (B,)."""
+        """Return the mean of :meth:`loss_map`, (B,)."""
         return self.loss_map(images, scenes).mean(dim=(1, 2))
 
     def metric(self) -> Metric:
-        """The task's metrics, where the scenes have what they need, and ``objective``: minus the loss."""
+        """Return the task's metrics, where the scenes have what they need, and ``objective``: minus the loss."""
         return _ObjectiveMetric(self, self._task)
 
     def score_in(self, metrics: Collection[str]) -> str:
-        """The task's score; ``objective`` where that cannot be measured, as on RAW files without targets."""
+        """Return the task's score; ``objective`` where that cannot be measured, as on RAW files without targets."""
         return self.score if self.score in metrics else "objective"
 
     def draw_predictions(self, images: Tensor) -> Tensor:

@@ -28,12 +28,16 @@ def get_reward(spec: str) -> RewardTerm:
 
     Raises:
         UserError: There is no such reward term.
+
+    Example:
+        >>> get_reward("entropy").description
+        'entropy of the 64-bin histogram of smoothed luminance / 6 bits'
     """
     return plugins.find_instance("rewards", str(spec), RewardTerm, REWARDS)
 
 
 def table() -> list[dict[str, Any]]:
-    """Everything the reward terms declare, a JSON-able row a term: ours, and the entry points that are installed."""
+    """Return what the reward terms declare, one JSON-able row per term: ours, and the installed entry points."""
     rows = [_row(name, term) for name, term in REWARDS.items()]
     return rows + [_row_of_plugin(name) for name in plugins.plugin_names("rewards") if name not in REWARDS]
 

@@ -20,6 +20,11 @@ class TerminalReward:
         high: Mean above which it counts as too bright.
         low_weight: Penalty per unit of mean below ``low``.
         high_weight: Penalty per unit of mean above ``high``.
+
+    Example:
+        >>> import torch
+        >>> TerminalReward(low=0.5, low_weight=2.0).penalty(torch.zeros(1, 3, 8, 8))
+        tensor([1.])
     """
 
     low: float = 0.01
@@ -28,6 +33,6 @@ class TerminalReward:
     high_weight: float = 10.0
 
     def penalty(self, images: Tensor) -> Tensor:
-        """Eq. 4 for each image: (B, 3, H, W) -> (B,), never negative."""
+        """Compute Eq. 4 for each image: (B, 3, H, W) -> (B,), never negative."""
         mean = images.mean(dim=(1, 2, 3))
         return self.low_weight * (self.low - mean).relu() + self.high_weight * (mean - self.high).relu()

@@ -27,6 +27,16 @@ def get_task(spec: str, options: Mapping[str, Any] | None = None, device: str = 
 
     Raises:
         UserError: There is no such task, or it does not take these options.
+
+    Example:
+        >>> from isp_gym.data import load_scenes
+        >>> scenes = load_scenes("photos", count=2, image_size=32).batch([0, 1])
+        >>> get_task("enhancement", {"loss": "ssim"}).loss(scenes.images, scenes).shape
+        torch.Size([2])
+        >>> metric = get_task("enhancement").metric()
+        >>> per_image = metric.update(scenes.targets, scenes)  # the best there is: PSNR is cut off at 100 dB
+        >>> metric.compute()
+        {'psnr': 100.0, 'ssim': 1.0}
     """
     cls, name, network = _find(spec)
     arguments = dict(options or {})
@@ -43,7 +53,7 @@ def get_task(spec: str, options: Mapping[str, Any] | None = None, device: str = 
 
 
 def default_data(spec: str) -> str:
-    """The data that suits a task where none is named; of a task that does not exist, which others report, some data."""
+    """Name the data that suits a task where none is given; a task that does not exist, which others report, has some."""
     try:
         return _find(spec)[0].default_data
     except UserError:
@@ -51,7 +61,7 @@ def default_data(spec: str) -> str:
 
 
 def _find(spec: str) -> tuple[type[Task], str, str]:
-    """Class, name and network of a task."""
+    """Return class, name and network of a task."""
     name, network = plugins.split("tasks", str(spec), TASKS)
     cls = plugins.find("tasks", name, TASKS)
     if not (isinstance(cls, type) and issubclass(cls, Task)):

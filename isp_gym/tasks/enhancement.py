@@ -30,15 +30,15 @@ class Enhancement(Task):
         self._distance = _LOSSES[loss]
 
     def loss(self, images: Tensor, scenes: SceneBatch) -> Tensor:
-        """Distance of each clipped image to its target, (B,)."""
+        """Return distance of each clipped image to its target, (B,)."""
         return self._distance(images.clamp(0, 1), targets_of(scenes))
 
     def measures(self, scenes: SceneBatch) -> bool:
-        """Whether they have targets."""
+        """Tell whether they have targets."""
         return scenes.targets is not None
 
     def metric(self) -> EnhancementMetric:
-        """PSNR and SSIM."""
+        """Make a fresh metric: PSNR and SSIM."""
         return EnhancementMetric()
 
 
@@ -50,7 +50,7 @@ class EnhancementMetric(MeanMetric):
     """
 
     def measure(self, images: Tensor, scenes: SceneBatch) -> dict[str, Tensor]:
-        """Both, (B,) float64; NaN where the target is constant."""
+        """Measure both, (B,) float64; NaN where the target is constant."""
         clipped, targets = images.clamp(0, 1).double(), targets_of(scenes)
         psnr = -10 * _mse(clipped, targets).clamp_min(1e-10).log10()
         similarity = [
@@ -85,7 +85,7 @@ def is_constant(images: Tensor) -> Tensor:
 
 
 def targets_of(scenes: SceneBatch) -> Tensor:
-    """The target images, (B, 3, S, S).
+    """Return the target images, (B, 3, S, S).
 
     Raises:
         UserError: The data has none.

@@ -65,7 +65,7 @@ def _check_scenes(scenes: SceneSet) -> None:
 
 
 def _check_numbers(scenes: SceneSet) -> None:
-    """Scene k is a pure function of its number; another count is another load, not one that was kept."""
+    """Return scene k is a pure function of its number; another count is another load, not one that was kept."""
     fewer = load_scenes(scenes.data, scenes.split, max(1, len(scenes) - 1), _SIDE, options=scenes.options)
     assert fewer.ids == scenes.ids[: len(fewer)], "asked for fewer scenes, it gives others"
     for k in range(len(fewer)):

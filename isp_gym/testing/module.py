@@ -1,4 +1,4 @@
-"""What every ISP module must do, and every bank."""
+"""Check what every ISP module must do, and every bank."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ def check_module(module: Module | str, *, gradient: bool = True) -> None:
 
     Raises:
         AssertionError: A check has failed; the message says which.
+
+    Example:
+        >>> check_module(get_bank("stable").modules[0], gradient=False)
     """
     if isinstance(module, str):
         module = plugins.find_instance("modules", module, Module)

@@ -1,4 +1,4 @@
-"""What every network must do."""
+"""Check what every network must do."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def check_network(network: Network | str, image_size: int = 64) -> None:
 
 
 def _objects(network: Network, side: int, count: int) -> Objects:
-    """Rectangles side by side."""
+    """Return rectangles side by side."""
     corners = torch.tensor([[4 + 20 * i, 6, 20 + 20 * i, 30] for i in range(count)], dtype=torch.float32)
     boxes = corners.reshape(-1, 4) * (side / 64)
     masks = torch.zeros(count, side, side, dtype=torch.bool)

@@ -1,4 +1,4 @@
-"""What every reward term must do."""
+"""Check what every reward term must do."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _bright(batch: SceneBatch) -> Tensor:
 
 
 def _score(term: RewardTerm, images: Tensor, batch: SceneBatch, source: Tensor | None = None) -> Tensor:
-    """The mean of the map, (B,)."""
+    """Return the mean of the map, (B,)."""
     mapped = term.map(Frame(images), Frame(batch.images if source is None else source), batch)
     return mapped.expand(images[:, 0].shape).mean(dim=(1, 2))
 

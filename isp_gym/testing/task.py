@@ -1,4 +1,4 @@
-"""What every task must do."""
+"""Check what every task must do."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def check_task(task: Task | str, scenes: SceneSet | None = None) -> None:
 
 
 def _tensors(images: Tensor, batch: SceneBatch) -> list[Tensor]:
-    """Everything that a task is shown and must leave as it is."""
+    """Return everything that a task is shown and must leave as it is."""
     shown = [images, batch.images, batch.targets, batch.cameras]
     for objects in batch.objects or ():
         shown += [objects.boxes, objects.labels, objects.masks, objects.crowd]

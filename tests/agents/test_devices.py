@@ -12,7 +12,7 @@ from isp_gym.testing import check_agent
 
 RULES = {
     "free": Rules(get_bank("stable"), 4),
-    "typed": Rules(get_bank("stable"), 4, typed=True),
+    "typed": Rules(get_bank("stable"), 4, domain_constrained=True),
     "repeats": Rules(get_bank("stable"), 4, repeats=True),
 }
 

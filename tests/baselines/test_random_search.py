@@ -35,7 +35,7 @@ class TestDraw:
         assert len({tuple(step) for step in longest.steps(0)}) == 3
 
     def test_with_an_order_nothing_is_refused(self):
-        rules = Rules(BANK, BANK.num_modules, typed=True)
+        rules = Rules(BANK, BANK.num_modules, domain_constrained=True)
         for _ in range(100):
             pipelines = draw(rules)
             assert int(rules.admit(pipelines.tokens, pipelines.params).refused) == 0

@@ -59,7 +59,7 @@ class TestValue:
     def test_rules_are_made_once_and_say_what_was_set(self):
         rules = self.used().rules
         assert rules.bank.names == ("exposure", "gamma")
-        assert (rules.max_length, rules.typed, rules.repeats) == (4, True, True)
+        assert (rules.max_length, rules.domain_constrained, rules.repeats) == (4, True, True)
         assert EnvConfig(modules=["gamma"]).rules.max_length == EnvConfig(modules=["gamma"]).length == 1
 
     def test_fields_and_equality(self):
@@ -74,7 +74,7 @@ class TestValue:
         other = twin(self.used())
         assert other == self.SETTING
         assert other.rules.bank.names == ("exposure", "gamma")
-        assert (other.rules.max_length, other.rules.typed, other.rules.repeats) == (4, True, True)
+        assert (other.rules.max_length, other.rules.domain_constrained, other.rules.repeats) == (4, True, True)
 
     def test_another_one_has_other_rules(self):
         assert not dataclasses.replace(self.used(), repeats=False).rules.repeats

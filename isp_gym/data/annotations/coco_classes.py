@@ -28,13 +28,13 @@ _SYNONYMS = {
 
 
 def plain_name(name: str) -> str:
-    """The name that a class has here: in small letters, and COCO's word for what others call otherwise."""
+    """Return the name that a class has here: in small letters, and COCO's word for what others call otherwise."""
     plain = name.strip().lower().replace("_", " ")
     return _SYNONYMS.get(plain, plain)
 
 
 def coco_class(name: str) -> int:
-    """Id of a class by its name, by a name of Pascal VOC, or by the id itself as text.
+    """Find the id of a class by its name, by a name of Pascal VOC, or by the id itself as text.
 
     Raises:
         UserError: COCO has no such class.

@@ -31,13 +31,13 @@ class Letterbox:
         self.scale = (self.inner[0] / size[0], self.inner[1] / size[1])
 
     def inside(self) -> npt.NDArray[np.bool_]:
-        """(S, S), true where the image is."""
+        """Mark where the image is: (S, S), true inside."""
         mask = np.zeros((self.side, self.side), bool)
         mask[self.top : self.top + self.inner[1], self.left : self.left + self.inner[0]] = True
         return mask
 
     def image(self, pixels: npt.NDArray) -> npt.NDArray[np.float32]:
-        """(H, W, 3) of 8 or 16-bit integers -> (S, S, 3) float32 in [0, 1], resized with anti-aliasing."""
+        """Fit (H, W, 3) of 8 or 16-bit integers: -> (S, S, 3) float32 in [0, 1], resized with anti-aliasing."""
         values = pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
         shrink = cv2.INTER_AREA if self.inner[0] <= self.size[0] else cv2.INTER_LINEAR
         square = np.zeros((self.side, self.side, 3), np.float32)
@@ -45,12 +45,12 @@ class Letterbox:
         return np.clip(square, 0.0, 1.0)
 
     def box(self, box: Box) -> Box:
-        """x1, y1, x2, y2 in pixels of the image -> of the square."""
+        """Move x1, y1, x2, y2 in pixels of the image -> of the square."""
         (x, y), (x1, y1, x2, y2) = self.scale, box
         return x1 * x + self.left, y1 * y + self.top, x2 * x + self.left, y2 * y + self.top
 
     def mask(self, segmentation: Any) -> npt.NDArray[np.bool_]:
-        """COCO's polygons or run-length encoding -> (S, S)."""
+        """Rasterise COCO's polygons or run-length encoding -> (S, S)."""
         if isinstance(segmentation, dict):
             whole = np.zeros((self.side, self.side), bool)
             pixels = decode(segmentation, self.size).astype(np.float32)

@@ -44,7 +44,7 @@ def _check_polygon(polygon: Sequence[float], size: tuple[int, int]) -> None:
 
 
 def run_lengths(encoding: dict[str, Any], size: tuple[int, int]) -> list[int]:
-    """How many pixels are out, in, out, ..., column by column.
+    """Return how many pixels are out, in, out, ..., column by column.
 
     pycocotools would read beyond the end of counts that do not fill the image.
 
@@ -77,7 +77,7 @@ def _decompress(counts: str | bytes) -> list[int]:
 
 
 def decode(encoding: dict[str, Any], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
-    """Run-length encoding -> (H, W)."""
+    """Decode a run-length encoding -> (H, W)."""
     lengths = run_lengths(encoding, size)
     inside = np.arange(len(lengths)) % 2 == 1
     return np.repeat(inside, lengths).reshape(size).T

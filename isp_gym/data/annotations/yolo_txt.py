@@ -1,4 +1,4 @@
-"""YOLO's label files: one text file an image, a line an object.
+"""YOLO's label files: one text file per image, one line per object.
 
 A line is ``class cx cy w h`` or ``class x y x y x y ...``, in parts of the image's width and height.
 """
@@ -61,7 +61,7 @@ def _object(words: Sequence[str], size: tuple[int, int], classes: int) -> Annota
 
 
 def photo_size(path: Path) -> tuple[int, int]:
-    """Width and height of an image, which its label file does not tell.
+    """Return width and height of an image, which its label file does not tell.
 
     Raises:
         UserError: The file is missing or no photo.

@@ -18,7 +18,7 @@ EXTENSIONS = (
 )
 
 
-def read_raw(path: Path) -> npt.NDArray[np.uint16]:
+def read_raw(path: str | Path) -> npt.NDArray[np.uint16]:
     """Develop a RAW file as little as possible: black level off, white level to 1, demosaicked, upright.
 
     Nothing is done that a pipeline is here to learn: no white balance (all multipliers are 1), no brightness (neither
@@ -32,8 +32,12 @@ def read_raw(path: Path) -> npt.NDArray[np.uint16]:
 
     Raises:
         UserError: rawpy is not installed, or the file is missing, damaged, no RAW file, or too large.
+
+    Example:
+        >>> read_raw("IMG_0001.dng").dtype  # doctest: +SKIP
+        dtype('uint16')
     """
-    rawpy = _rawpy()
+    rawpy, path = _rawpy(), Path(path)
     if not path.is_file():
         raise UserError(f"cannot use RAW file {path}: there is no such file")
     try:

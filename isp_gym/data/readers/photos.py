@@ -157,7 +157,7 @@ def read_header(path: Path) -> Header:
 
 
 def read_size(path: Path) -> tuple[int, int]:
-    """Width and height of an upright photo as its header tells, which is checked only when it is decoded.
+    """Return width and height of an upright photo as its header tells, which is checked only when it is decoded.
 
     Raises:
         Exception: Whatever a decoder raises on a damaged header.

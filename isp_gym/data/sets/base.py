@@ -40,16 +40,16 @@ class DataSource(ABC):
 
     @property
     def spec(self) -> str:
-        """The form of the data spec, e.g. ``folder:PATH``."""
+        """Return the form of the data spec, e.g. ``folder:PATH``."""
         return self.spec_as(self.name)
 
     def spec_as(self, name: str) -> str:
-        """The form of the data spec where the source goes by another name, as a plug-in may."""
+        """Return the form of the data spec where the source goes by another name, as a plug-in may."""
         return f"{name}:{self.argument}" if self.argument else name
 
     @abstractmethod
     def version(self) -> str:
-        """Version of the data."""
+        """Return version of the data."""
 
     @abstractmethod
     def check(self, argument: str) -> None:
@@ -57,7 +57,7 @@ class DataSource(ABC):
 
     @abstractmethod
     def fingerprint(self, argument: str) -> str:
-        """A string that changes when the data changes; cheap, since it is asked for at every load."""
+        """Return a string that changes when the data changes; cheap, since it is asked for at every load."""
 
     @abstractmethod
     def load(
@@ -80,11 +80,11 @@ class DataSource(ABC):
         """
 
     def available(self, argument: str, split: str, on_error: str = "raise") -> int | None:
-        """How many scenes of ``split`` there are, decoding none; ``None`` where there are as many as are asked for."""
+        """Count the scenes of ``split``, decoding none; ``None`` where there are as many as are asked for."""
         return None
 
     def checksum(self, argument: str, split: str, photos: Collection[str]) -> str:
-        """SHA-256 of what the scenes of some photos were made from, the same on every machine.
+        """Return SHA-256 of what the scenes of some photos were made from, the same on every machine.
 
         Of a source that reads no files, its name and version say all.
 
@@ -96,7 +96,7 @@ class DataSource(ABC):
         return hashlib.sha256(f"{self.name} {self.version()}".encode()).hexdigest()
 
     def credits(self, photos: Collection[str]) -> dict[str, str]:
-        """Licence and author of each of these photos, by name, where they have terms of their own."""
+        """Return licence and author of each of these photos, by name, where they have terms of their own."""
         return {}
 
     def check_argument(self, argument: str, name: str) -> None:
@@ -136,7 +136,7 @@ class DataSource(ABC):
         return None if made == self.options() else made
 
     def describe(self) -> dict[str, str]:
-        """The source as a row of a table: strings only."""
+        """Return the source as a row of a table: strings only."""
         return {
             "name": self.spec,
             "licence": self.licence,
@@ -165,7 +165,7 @@ def checksum(scenes: Iterable[tuple[str, object, Sequence[Path]]]) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's size and content: all of it up to 256 KB, of larger ones four blocks of 64 KB.
+    """Return SHA-256 of a file's size and content: all of it up to 256 KB, of larger ones four blocks of 64 KB.
 
     The blocks are spread evenly from the first byte to the last, so that ten thousand files of 50 megabytes take
     seconds. Of a compressed picture, any change moves all that follows; only in an uncompressed one can a change hide

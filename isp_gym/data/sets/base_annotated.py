@@ -76,18 +76,18 @@ class AnnotatedSource(FileSource):
             raise UserError(f"cannot use {item.source}: some objects in '{item.name}' have a mask and others have none")
 
     def depends(self, item: Item) -> object:
-        """The size that the annotation claims: it is compared when the file is decoded."""
+        """Return the size that the annotation claims: it is compared when the file is decoded."""
         assert isinstance(item, AnnotatedItem)
         return item.size
 
     def annotation(self, item: Item) -> object:
-        """The objects, whole."""
+        """Return the objects, whole."""
         assert isinstance(item, AnnotatedItem)
         objects = [(a.box, a.label, a.segmentation, a.crowd) for a in item.annotations]
         return item.size, item.classes, objects
 
     def make(self, item: Item, split: str, image_size: int, seed: int, options: Any = None) -> Scene:
-        """The pixels come from the cache, the objects from the annotation."""
+        """Make a scene: the pixels come from the cache, the objects from the annotation."""
         assert isinstance(item, AnnotatedItem)
         scene = super().make(item, split, image_size, seed, options)
         return replace(scene, objects=objects_of(item, image_size))
@@ -97,7 +97,7 @@ class RawAnnotatedSource(AnnotatedSource):
     """Files that are linear RAW already, beside the camera's JPEG."""
 
     def read(self, item: Item, image_size: int, seed: int, options: Any) -> tuple[Tensor, None, Tensor | None]:
-        """The RAW as it is, and what the camera made of it."""
+        """Return the RAW as it is, and what the camera made of it."""
         assert isinstance(item, AnnotatedItem)
         camera = None if item.camera is None else to_tensor(_boxed(read_photo(item.camera), image_size))
         return to_tensor(_boxed(_input(item), image_size)), None, camera
@@ -109,7 +109,7 @@ class PhotoAnnotatedSource(AnnotatedSource):
     options = UnprocessSettings
 
     def read(self, item: Item, image_size: int, seed: int, options: Any) -> tuple[Tensor, Tensor, None]:
-        """The unprocessed photo and the photo."""
+        """Return the unprocessed photo and the photo."""
         assert isinstance(item, AnnotatedItem)
         pixels = _input(item)
         target = _boxed(pixels, image_size)
@@ -120,7 +120,7 @@ class PhotoAnnotatedSource(AnnotatedSource):
 
 
 def _input(item: AnnotatedItem) -> npt.NDArray:
-    """The decoded input of a scene, of the size that its annotation says."""
+    """Return the decoded input of a scene, of the size that its annotation says."""
     pixels = read_photo(item.input)
     size = (pixels.shape[1], pixels.shape[0])
     if size != item.size:
@@ -136,7 +136,7 @@ def _boxed(pixels: npt.NDArray, image_size: int) -> npt.NDArray[np.float32]:
 
 
 def clipped_box(box: Box, size: tuple[int, int]) -> Box:
-    """The part of a box that lies inside an image of that width and height."""
+    """Return the part of a box that lies inside an image of that width and height."""
     (x1, y1, x2, y2), (width, height) = box, size
     return max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))
 

@@ -43,7 +43,7 @@ class Item:
     fault: str = ""
 
     def files(self) -> list[Path]:
-        """Everything that is decoded for it."""
+        """Return everything that is decoded for it."""
         return [path for path in (self.input, self.target) if path is not None]
 
 
@@ -58,11 +58,11 @@ class FileSource(DataSource):
 
     @abstractmethod
     def splits(self, argument: str) -> Mapping[str, Sequence[Item]]:
-        """The scenes of each split in a fixed order. Decodes nothing; asked again when a file changes."""
+        """Return the scenes of each split in a fixed order. Decodes nothing; asked again when a file changes."""
 
     @abstractmethod
     def read(self, item: Item, image_size: int, seed: int, options: Any) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Input, target and the camera's own image of one scene, (3, S, S) each.
+        """Return input, target and the camera's own image of one scene, (3, S, S) each.
 
         What is sampled depends on ``seed``, ``options`` and what the file shows (see :func:`content_key`), on no name.
         """
@@ -72,12 +72,12 @@ class FileSource(DataSource):
         self.items(argument, "train")
 
     def fingerprint(self, argument: str) -> str:
-        """Digest of the paths, sizes and times of all that lies in the folder."""
+        """Return digest of the paths, sizes and times of all that lies in the folder."""
         root = Path(argument).expanduser().absolute()
         return snapshot(str(root)) if root.is_dir() else ""
 
     def items(self, argument: str, split: str) -> Sequence[Item]:
-        """The scenes of ``split``, found once for as long as nothing changes.
+        """Return the scenes of ``split``, found once for as long as nothing changes.
 
         Raises:
             UserError: A split has none, or a scene is in it twice, or in another as well.
@@ -85,11 +85,11 @@ class FileSource(DataSource):
         return _checked_splits(self, argument, self.fingerprint(argument))[split]
 
     def depends(self, item: Item) -> object:
-        """What a scene's images depend on besides files, size and seed."""
+        """Return what a scene's images depend on besides files, size and seed."""
         return None
 
     def annotation(self, item: Item) -> object:
-        """What is known of a scene besides its images; its ``repr`` is part of the checksum."""
+        """Return what is known of a scene besides its images; its ``repr`` is part of the checksum."""
         return None
 
     def validate(self, item: Item) -> None:
@@ -147,7 +147,7 @@ class FileSource(DataSource):
         return self.make(item, split, image_size, seed, options)
 
     def make(self, item: Item, split: str, image_size: int, seed: int, options: Any = None) -> Scene:
-        """One scene, from the cache if it is there."""
+        """Make one scene, or take it from the cache if it is there."""
         scene_id = f"{split}/{item.name}"
 
         def decode() -> Scene:
@@ -179,7 +179,7 @@ def _checked_splits(source: FileSource, argument: str, fingerprint: str) -> Mapp
 
 
 def central_square(pixels: npt.NDArray, image_size: int) -> npt.NDArray[np.float32]:
-    """The central square of an image, resized with anti-aliasing.
+    """Return the central square of an image, resized with anti-aliasing.
 
     Args:
         pixels: (H, W, 3), 8 or 16-bit integers, or floats in [0, 1].
@@ -199,5 +199,5 @@ def central_square(pixels: npt.NDArray, image_size: int) -> npt.NDArray[np.float
 
 
 def to_tensor(image: npt.NDArray[np.float32]) -> Tensor:
-    """(S, S, 3) -> (3, S, S)."""
+    """Transpose (S, S, 3) -> (3, S, S)."""
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))

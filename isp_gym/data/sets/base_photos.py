@@ -57,19 +57,19 @@ class Crops:
     options: UnprocessSettings | None = None
 
     def photo(self, k: int) -> Photo:
-        """The photo that scene k is cut from."""
+        """Return the photo that scene k is cut from."""
         return self.photos[k % len(self.photos)]
 
     def scene_id(self, k: int) -> str:
-        """What scene k is called."""
+        """Return what scene k is called."""
         return f"{self.split}/{self.photo(k).name}/{k}"
 
     def occurrence(self, k: int) -> int:
-        """How many scenes of the same photo come before scene k."""
+        """Return how many scenes of the same photo come before scene k."""
         return k // len(self.photos)
 
     def cut(self, k: int, pixels: Pixels, key: str) -> Scene:
-        """Scene k, given the pixels of its photo and their :func:`content_key`."""
+        """Cut scene k, given the pixels of its photo and their :func:`content_key`."""
         image, target = make_scene(pixels, (key, self.occurrence(k), self.seed), self.image_size, self.options)
         return Scene(image, target, self.scene_id(k))
 
@@ -81,7 +81,7 @@ class PhotoSource(DataSource):
 
     @abstractmethod
     def photos(self, argument: str, split: str) -> Sequence[Photo]:
-        """The photos of ``split`` in a fixed order; at least one."""
+        """Return the photos of ``split`` in a fixed order; at least one."""
 
     def load(
         self,
@@ -93,7 +93,7 @@ class PhotoSource(DataSource):
         on_error: str = "raise",
         options: Any = None,
     ) -> SceneSet:
-        """Scene k is cut from photo k modulo the number of photos; see ``DataSource.load``."""
+        """Cut scene k from photo k modulo the number of photos; see ``DataSource.load``."""
         photos = self.photos(argument, split)
         if on_error == "skip":
             photos = usable(photos, split, lambda photo: read_photo(photo.path))
@@ -104,7 +104,7 @@ class PhotoSource(DataSource):
         return SceneSet(store, ids, names, split, f"{self.name}:{argument}" if argument else self.name)
 
     def store(self, crops: Crops) -> SceneStore:
-        """All scenes at once, in memory."""
+        """Make all scenes at once, in memory."""
         images, targets = (_allocate(crops.count, crops.image_size) for _ in range(2))
         # Photo by photo, not scene by scene: each is decoded once, and only one is in memory at a time.
         for first, photo in enumerate(crops.photos[: crops.count]):
@@ -123,7 +123,7 @@ class PhotoSource(DataSource):
 
 
 def usable(items: Sequence[T], split: str, read: Callable[[T], object]) -> list[T]:
-    """The items that can be read, each tried once; a warning says how many cannot, and why the first.
+    """Select the items that can be read, each tried once; a warning says how many cannot, and why the first.
 
     Raises:
         UserError: There are none.
@@ -195,7 +195,7 @@ def _random_crop(pixels: Pixels, rng: np.random.Generator, image_size: int) -> P
 
 
 def content_key(pixels: npt.NDArray) -> str:
-    """SHA-256 of a decoded image: equal where and only where shape, type and every value are.
+    """Return SHA-256 of a decoded image: equal where and only where shape, type and every value are.
 
     Seeds what is drawn for a photo, so that it gives the same scenes under any name, in any folder and any lossless
     format.
@@ -206,7 +206,7 @@ def content_key(pixels: npt.NDArray) -> str:
 
 
 def stable_integers(parts: Sequence[str | int]) -> list[int]:
-    """Seeds for numpy from names and numbers, the same in every process."""
+    """Return seeds for numpy from names and numbers, the same in every process."""
     # hash() of a string differs from process to process.
     digest = hashlib.sha256("\0".join(str(part) for part in parts).encode()).digest()
     return [int.from_bytes(digest[i : i + 4], "big") for i in range(0, len(digest), 4)]

@@ -35,11 +35,11 @@ class CocoFolder(PhotoAnnotatedSource):
     layout = _LAYOUT
 
     def version(self) -> str:
-        """What the files hold is their version."""
+        """Return that what the files hold is their version."""
         return "as on disk"
 
     def fingerprint(self, argument: str) -> str:
-        """Of a single JSON, digest of its own and its images' paths, sizes and times: much else may lie beside it."""
+        """Digest, of a single JSON, its own and its images' paths, sizes and times: much else may lie beside it."""
         path = Path(argument).expanduser().absolute()
         if not path.is_file():
             return super().fingerprint(argument)
@@ -47,7 +47,7 @@ class CocoFolder(PhotoAnnotatedSource):
         return hashlib.sha256(repr([identity(file) for file in files]).encode()).hexdigest()
 
     def splits(self, argument: str) -> dict[str, Sequence[AnnotatedItem]]:
-        """The images of each split, in the order of the JSON."""
+        """Return the images of each split, in the order of the JSON."""
         path = Path(argument).expanduser().absolute()
         if path.is_file():
             items = _read(path, path.parent)
@@ -133,7 +133,7 @@ def _annotation(entry: dict[str, Any], labels: dict[int, int]) -> Annotation:
 
 @lru_cache(maxsize=8)
 def _parse(path: Path, changed: int) -> tuple[dict[int, str], list[_Row]]:
-    """Category ids and names in the order of the ids, and the images with their annotations."""
+    """Return category ids and names in the order of the ids, and the images with their annotations."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict):

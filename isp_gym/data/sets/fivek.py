@@ -40,7 +40,7 @@ class FiveK(FileSource):
         self.description = f"MIT-Adobe FiveK: DNG files with the sRGB of Expert {expert.upper()} as target"
 
     def version(self) -> str:
-        """The archive has had one version since 2011."""
+        """Return the one version that the archive has had since 2011."""
         return "2011"
 
     def check(self, argument: str) -> None:
@@ -49,7 +49,7 @@ class FiveK(FileSource):
         super().check(argument)
 
     def splits(self, argument: str) -> dict[str, list[Item]]:
-        """The pairs of each split, by name."""
+        """Return the pairs of each split, by name."""
         root = Path(argument).expanduser().absolute()
         if not root.is_dir():
             raise UserError(f"the FiveK folder {argument} does not exist; give it with data={self.name}:PATH")
@@ -62,7 +62,7 @@ class FiveK(FileSource):
         return {split: _pairs(root, names, inputs, targets) for split, names in _names(root, inputs).items()}
 
     def read(self, item: Item, image_size: int, seed: int, options: None) -> tuple[Tensor, Tensor, None]:
-        """Both cut to the same framing; the target is resized in linear light and becomes sRGB."""
+        """Read both, cut to the same framing; the target is resized scene-linear and becomes sRGB."""
         assert item.target is not None
         source = read_raw(item.input) if item.input.suffix.lower() == ".dng" else read_photo(item.input)
         expert = read_photo(item.target)
@@ -82,7 +82,7 @@ def _by_name(root: Path, patterns: Sequence[str], suffixes: Sequence[str]) -> di
 
 
 def _names(root: Path, inputs: dict[str, Path]) -> dict[str, list[str]]:
-    """The names of each split: as listed, or by a digest of the name."""
+    """Return the names of each split: as listed, or by a digest of the name."""
     if not any((root / name).exists() for name in _LISTS.values()):
         drawn = {name: int(hashlib.sha256(name.encode()).hexdigest()[:16], 16) / 16**16 for name in sorted(inputs)}
         splits: dict[str, list[str]] = {split: [] for split in _BOUNDS}
@@ -98,7 +98,7 @@ def _names(root: Path, inputs: dict[str, Path]) -> dict[str, list[str]]:
 
 @lru_cache(maxsize=16)
 def _read_list(path: Path) -> tuple[str, ...]:
-    """Names in a list of the common layout: a JSON object whose keys are names, or an array of names."""
+    """Return names in a list of the common layout: a JSON object whose keys are names, or an array of names."""
     try:
         content = json.loads(path.read_text())
         return tuple(Path(str(name)).stem if "." in str(name)[-5:] else str(name) for name in content)
@@ -116,7 +116,7 @@ def _pairs(root: Path, names: Sequence[str], inputs: dict[str, Path], targets: d
 
 
 def _check_framing(source: npt.NDArray, target: npt.NDArray, item: Item) -> None:
-    """The aspects must agree, or input and target would not show the same square."""
+    """Return the aspects must agree, or input and target would not show the same square."""
     (height, width), (tall, wide) = source.shape[:2], target.shape[:2]
     if abs(np.log((height / width) / (tall / wide))) > _FRAMING:
         raise UserError(

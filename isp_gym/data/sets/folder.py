@@ -29,7 +29,7 @@ class FolderPhotos(PhotoSource):
     description = "a folder of JPEG, PNG or TIFF photos, 8 or 16 bit, unprocessed to dark RAW-RGB"
 
     def version(self) -> str:
-        """What the folder holds is its version."""
+        """Return that what the folder holds is its version."""
         return "as on disk"
 
     def check(self, argument: str) -> None:
@@ -37,22 +37,22 @@ class FolderPhotos(PhotoSource):
         split_files(list_files(argument, EXTENSIONS))
 
     def fingerprint(self, argument: str) -> str:
-        """Digest of the paths, sizes and times of the photos."""
+        """Return digest of the paths, sizes and times of the photos."""
         return hashlib.sha256(repr(list_files(argument, EXTENSIONS)).encode()).hexdigest()
 
     def photos(self, argument: str, split: str) -> Sequence[Photo]:
-        """The photos of ``split``, in an order that names and places have no part in."""
+        """Return the photos of ``split``, in an order that names and places have no part in."""
         return split_files(list_files(argument, EXTENSIONS))[split]
 
     def store(self, crops: Crops) -> LazyStore:
-        """Photos are decoded when their scenes are needed, for a folder may hold very many."""
+        """Decode photos when their scenes are needed, for a folder may hold very many."""
         if crops.count > _MAX_SCENES:
             raise UserError(f"{crops.count} scenes do not fit in memory; ask for fewer")
         return LazyStore(partial(_scene, crops), crops.count)
 
 
 def _scene(crops: Crops, k: int) -> Scene:
-    """Scene k, from the cache if it is there."""
+    """Make scene k, or take it from the cache if it is there."""
     photo, step = crops.photo(k), len(crops.photos)
     files = identity(photo.path) if photo.path.exists() else None  # a missing one is told when it is read
 

@@ -53,7 +53,7 @@ def _root(argument: str) -> Path:
 
 
 def list_files(argument: str, extensions: tuple[str, ...]) -> FolderIndex:
-    """All photos of the folder, or of its split folders only; hidden files and folders are left out.
+    """Return all photos of the folder, or of its split folders only; hidden files and folders are left out.
 
     Args:
         argument: Path of the folder.
@@ -80,7 +80,7 @@ def list_files(argument: str, extensions: tuple[str, ...]) -> FolderIndex:
 
 @lru_cache(maxsize=8)
 def split_files(listing: FolderIndex) -> dict[str, tuple[Photo, ...]]:
-    """The photos of each split, sorted by content key."""
+    """Return the photos of each split, sorted by content key."""
     if not listing.files:
         raise UserError(f"no photos in {listing.root}; put at least 3 there ({', '.join(listing.extensions)})")
     subfolders = dict(listing.subfolders)
@@ -91,7 +91,7 @@ def split_files(listing: FolderIndex) -> dict[str, tuple[Photo, ...]]:
 
 
 def _by_content(root: Path, keys: dict[Path, str]) -> dict[str, list[tuple[str, Path]]]:
-    """Content key and path of the photos of each split."""
+    """Return content key and path of the photos of each split."""
     unique = {key: path for path, key in reversed(keys.items())}  # of equal files the first by name
     if len(unique) < len(SPLITS):
         raise UserError(
@@ -127,7 +127,7 @@ def _by_subfolder(
 
 
 def _split_subfolders(root: Path) -> dict[str, Path]:
-    """The subfolder of each split, or nothing if there is none of them."""
+    """Return the subfolder of each split, or nothing if there is none of them."""
     found: dict[str, Path] = {}
     try:
         paths = sorted(root.iterdir())
@@ -150,7 +150,7 @@ def _split_subfolders(root: Path) -> dict[str, Path]:
 
 
 def _content_keys(paths: Sequence[Path]) -> dict[Path, str]:
-    """A key for each file, in the given order: equal where and only where the files are equal, to the byte.
+    """Return a key for each file, in the given order: equal where and only where the files are equal, to the byte.
 
     Size and first 64 KB tell almost all photos apart, so that ten thousand start in seconds. The few that they do not
     (copies, but also uncompressed photos under one white sky) are read whole.
@@ -186,7 +186,7 @@ def _name(path: Path, root: Path) -> str:
 
 
 def walk(root: str) -> Iterator[os.DirEntry[str]]:
-    """All files in a folder and below it, sorted within each folder; hidden files and folders are left out.
+    """Return all files in a folder and below it, sorted within each folder; hidden files and folders are left out.
 
     Raises:
         UserError: A folder cannot be read.
@@ -220,7 +220,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def snapshot(root: str) -> str:
-    """A digest of the paths, sizes and times of all files in and below a folder: it changes when any of them does."""
+    """Digest the paths, sizes and times of all files in and below a folder: it changes when any of them does."""
     digest = hashlib.sha256(repr(root).encode())
     for entry in walk(root):
         try:

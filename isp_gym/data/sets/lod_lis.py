@@ -39,7 +39,7 @@ class LowLight(RawAnnotatedSource):
         )
 
     def splits(self, argument: str) -> dict[str, list[AnnotatedItem]]:
-        """The shots of each split: dark ones first, in the order of the lists.
+        """Return the shots of each split: dark ones first, in the order of the lists.
 
         What is distributed has no validation split: a fixed tenth of the training scenes is held out.
         """
@@ -54,10 +54,10 @@ class LowLight(RawAnnotatedSource):
 
     @abstractmethod
     def shots(self, root: Path, light: str, test: bool) -> Sequence[AnnotatedItem]:
-        """The test shots, or all others, in this light."""
+        """Return the test shots, or all others, in this light."""
 
     def folder(self, root: Path, name: str) -> Path:
-        """A folder such as ``RAW-dark``, also as ``raw_Dark``.
+        """Return a folder such as ``RAW-dark``, also as ``raw_Dark``.
 
         Raises:
             UserError: There is none.
@@ -69,13 +69,13 @@ class LowLight(RawAnnotatedSource):
         raise UserError(f"{root} has no folder {name}; {self.layout}")
 
     def camera_jpeg(self, folder: Path, stem: str) -> Path:
-        """The camera's own image of a shot, which may be missing."""
+        """Return the camera's own image of a shot, which may be missing."""
         candidates = [folder / f"{stem}{suffix}" for suffix in _JPEGS]
         return next((path for path in candidates if path.is_file()), candidates[0])
 
 
 def _missing(*paths: Path) -> str:
-    """The fault of a shot of which a file is missing."""
+    """Return the fault of a shot of which a file is missing."""
     lost = [path for path in paths if not path.is_file()]
     return f"there is no {lost[0]}; download it again, or take shot {lost[0].stem} off the lists" if lost else ""
 
@@ -98,11 +98,11 @@ class LOD(LowLight):
     )
 
     def version(self) -> str:
-        """One version, of 2021."""
+        """Return the one version, of 2021."""
         return "2021"
 
     def shots(self, root: Path, light: str, test: bool) -> Sequence[AnnotatedItem]:
-        """``val.txt`` is the test split, as in AdaptiveISP. A list names shots of one light, or of both."""
+        """List the shots: ``val.txt`` is the test split, as in AdaptiveISP; a list may name both exposures."""
         raw, rgb = self.folder(root, f"RAW-{light}"), self.folder(root, f"RGB-{light}")
         stems = [stem for stem in self._list(root, "val.txt" if test else "train.txt") if _is(stem, light)]
         xmls = (root / f"{raw.name}-Annotations", raw / "Annotations", root / "Annotations" / raw.name)
@@ -133,7 +133,7 @@ class LOD(LowLight):
 
 
 def _annotations(path: Path, image: Path) -> tuple[tuple[int, int], tuple[Annotation, ...]]:
-    """Size of the image and its objects, from a VOC XML or a YOLO label file."""
+    """Return size of the image and its objects, from a VOC XML or a YOLO label file."""
     if path.suffix == ".txt":
         size = photo_size(image)
         return size, read_labels(path, size, COCO_CLASSES)
@@ -161,11 +161,11 @@ class LIS(LowLight):
     )
 
     def version(self) -> str:
-        """One version, of 2023."""
+        """Return the one version, of 2023."""
         return "2023"
 
     def shots(self, root: Path, light: str, test: bool) -> Sequence[AnnotatedItem]:
-        """As in the JSON file of the split; its 8 classes become COCO's."""
+        """List the shots of the JSON file of the split; its 8 classes become COCO's."""
         raw, rgb = (self.folder(root, f"{kind}-{light}") / "JPEGImages" for kind in ("RAW", "RGB"))
         end = f"{'test' if test else 'train'}{'+1' if light == 'dark' else ''}.json"
         files = [root / "annotations" / f"lis_coco_{kind}_{end}" for kind in ("png", "JPG")]

@@ -22,7 +22,7 @@ class RawFiles(FileSource):
     layout = f"expected files that end in {', '.join(EXTENSIONS)}"
 
     def version(self) -> str:
-        """What the folder holds is its version."""
+        """Return that what the folder holds is its version."""
         return "as on disk"
 
     def check(self, argument: str) -> None:
@@ -31,14 +31,14 @@ class RawFiles(FileSource):
         super().check(argument)
 
     def fingerprint(self, argument: str) -> str:
-        """Digest of the paths, sizes and times of the files."""
+        """Return digest of the paths, sizes and times of the files."""
         return hashlib.sha256(repr(list_files(argument, EXTENSIONS)).encode()).hexdigest()
 
     def splits(self, argument: str) -> dict[str, list[Item]]:
-        """The RAW files of each split."""
+        """Return the RAW files of each split."""
         photos = split_files(list_files(argument, EXTENSIONS))
         return {split: [Item(photo.name, photo.path) for photo in photos[split]] for split in photos}
 
     def read(self, item: Item, image_size: int, seed: int, options: None) -> tuple[Tensor, None, None]:
-        """The central square, linear camera RGB."""
+        """Return the central square, linear camera RGB."""
         return to_tensor(central_square(read_raw(item.input), image_size)), None, None

@@ -16,18 +16,18 @@ def _draw(name: str) -> int:
 
 
 def in_validation_tenth(name: str) -> bool:
-    """Whether a training image is in the fixed tenth that is kept for validation."""
+    """Tell whether a training image is in the fixed tenth that is kept for validation."""
     return _draw(name) % 10 == 0
 
 
 def split_by_hash(name: str) -> str:
-    """The split of an image where there are no lists at all: 60/20/20 by its name."""
+    """Return the split of an image where there are no lists at all: 60/20/20 by its name."""
     part = _draw(name) % 10
     return "train" if part < 6 else "validation" if part < 8 else "test"
 
 
 def from_lists(lists: Mapping[str, Sequence[ItemT]]) -> dict[str, Sequence[ItemT]]:
-    """The splits of data that comes as ``train`` and ``val``, and perhaps ``test``.
+    """Return the splits of data that comes as ``train`` and ``val``, and perhaps ``test``.
 
     Without annotated test images ``val`` is the test split, and a tenth of ``train`` the validation: at least one.
     """

@@ -38,11 +38,11 @@ class VocFolder(PhotoAnnotatedSource):
     layout = _LAYOUT
 
     def version(self) -> str:
-        """What the files hold is their version."""
+        """Return that what the files hold is their version."""
         return "as on disk"
 
     def splits(self, argument: str) -> dict[str, Sequence[AnnotatedItem]]:
-        """The images of each split, in the order of its list; only all annotations together tell the classes."""
+        """Return the images of each split, in the order of its list; only all annotations together tell the classes."""
         root = Path(argument).expanduser().absolute()
         if not root.is_dir():
             raise UserError(f"the folder {argument} does not exist; give it with data=voc:PATH")
@@ -56,7 +56,7 @@ class VocFolder(PhotoAnnotatedSource):
 
 
 def _lists(root: Path) -> dict[str, list[str]]:
-    """Names of the images of ``train`` and ``val``, and of ``test`` if there is one."""
+    """Return names of the images of ``train`` and ``val``, and of ``test`` if there is one."""
     folder = root / "ImageSets" / "Main"
     found = {word: folder / f"{word}.txt" for word in ("train", "val", "test", "trainval")}
     found = {word: path for word, path in found.items() if path.is_file()}
@@ -71,7 +71,7 @@ def _lists(root: Path) -> dict[str, list[str]]:
 
 
 def _read(path: Path) -> VocAnnotation | str:
-    """The annotation, or what is wrong with it."""
+    """Return the annotation, or what is wrong with it."""
     try:
         return read_voc(path)
     except UserError as error:

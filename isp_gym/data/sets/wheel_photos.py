@@ -132,7 +132,7 @@ class WheelPhotos(PhotoSource):
         self.reference = "; ".join(wheel.reference for wheel in self.wheels)
 
     def version(self) -> str:
-        """The versions of the packages that are installed."""
+        """Return the versions of the packages that are installed."""
         return ", ".join(f"{wheel.name} {_version(wheel)}" for wheel in self.wheels)
 
     def check(self, argument: str) -> None:
@@ -156,17 +156,17 @@ class WheelPhotos(PhotoSource):
         return f"the installed {wheel.name} {_version(wheel)} {state} photo {photo.name} that data={self.name} needs"
 
     def fingerprint(self, argument: str) -> str:
-        """The photos are checked against their digests, so that nothing can change."""
+        """Return a constant: the photos are checked against their digests, so that nothing can change."""
         return "fixed"
 
     def photos(self, argument: str, split: str) -> list[Photo]:
-        """The photos of ``split``; see ``check`` for what it raises."""
+        """Return the photos of ``split``; see ``check`` for what it raises."""
         self.check(argument)
         paths = {photo: _path(photo) for photo in self.members if photo.split == split}
         return [Photo(path, photo.name) for photo, path in paths.items() if path is not None]
 
     def credits(self, photos: Collection[str]) -> dict[str, str]:
-        """Licence and author of each photo, which CC BY asks to be told wherever a photo is shown."""
+        """Return licence and author of each photo, which CC BY asks to be told wherever a photo is shown."""
         return {p.name: f"{p.licence}, {p.author} (in {p.wheel.name})" for p in self.members if p.name in photos}
 
 
@@ -178,13 +178,13 @@ def _version(wheel: Wheel) -> str:
 
 
 def _path(photo: WheelPhoto) -> Path | None:
-    """Where a photo should lie; ``None`` if its package is not installed."""
+    """Return where a photo should lie; ``None`` if its package is not installed."""
     root = _root(photo.wheel.package)
     return None if root is None else root / photo.wheel.folder / photo.name
 
 
 def _root(package: str) -> Path | None:
-    """The folder of a package, which is found without being imported."""
+    """Return the folder of a package, which is found without being imported."""
     spec = util.find_spec(package)
     return Path(spec.origin).parent if spec is not None and spec.origin is not None else None
 

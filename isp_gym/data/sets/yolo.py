@@ -47,17 +47,17 @@ class YoloFolder(PhotoAnnotatedSource):
     layout = _LAYOUT
 
     def version(self) -> str:
-        """What the files hold is their version."""
+        """Return that what the files hold is their version."""
         return "as on disk"
 
     def fingerprint(self, argument: str) -> str:
-        """Digest of the YAML, and of the paths, sizes and times of all that lies where it points."""
+        """Return digest of the YAML, and of the paths, sizes and times of all that lies where it points."""
         layout = _layout(argument)
         folders = {folder for places in layout.places.values() for place in places for folder in _folders(place)}
         return repr((layout, [snapshot(str(folder)) for folder in sorted(folders)]))
 
     def splits(self, argument: str) -> dict[str, Sequence[AnnotatedItem]]:
-        """The photos of each split, in the order of the lists or of their paths."""
+        """Return the photos of each split, in the order of the lists or of their paths."""
         layout = _layout(argument)
         return from_lists({word: _items(layout, word) for word in layout.places})
 
@@ -81,7 +81,7 @@ def _layout(argument: str) -> _Layout:
 
 
 def _file(path: Path) -> Path:
-    """The YAML itself, or the one in a folder."""
+    """Return the YAML itself, or the one in a folder."""
     if path.is_file():
         return path
     files = sorted([*path.glob("*.yaml"), *path.glob("*.yml")])
@@ -104,7 +104,7 @@ def _places(entry: Any, root: Path, file: Path) -> tuple[Path, ...]:
 
 
 def _folders(place: Path) -> list[Path]:
-    """What is looked through for changes."""
+    """Return what is looked through for changes."""
     folders = [place, _beside(place)] if place.is_dir() else [place.parent]
     return [folder for folder in folders if folder.is_dir()]
 
@@ -137,7 +137,7 @@ def _is_photo(path: Path) -> bool:
 
 
 def _beside(path: Path) -> Path:
-    """The same path with its last ``images`` become ``labels``."""
+    """Return the same path with its last ``images`` become ``labels``."""
     parts = list(path.parts)
     if "images" in parts:
         parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"

@@ -39,13 +39,13 @@ class Thing:
     label: int = -1
 
     def local(self, x: Grid, y: Grid) -> tuple[Grid, Grid]:
-        """Coordinates in which it has radius 1 and is not turned."""
+        """Return coordinates in which it has radius 1 and is not turned."""
         cos, sin = np.float32(np.cos(self.angle) / self.radius), np.float32(np.sin(self.angle) / self.radius)
         x, y = x - np.float32(self.centre[0]), y - np.float32(self.centre[1])
         return x * cos + y * sin, y * cos - x * sin
 
     def window(self, side: int) -> tuple[slice, slice]:
-        """Rows and columns of an image of that side that it and its shadow can touch."""
+        """Return rows and columns of an image of that side that it and its shadow can touch."""
 
         def span(centre: float) -> slice:
             reach = 1.3 * self.radius
@@ -64,7 +64,7 @@ class Layout:
 
 
 def draw_layout(rng: np.random.Generator) -> Layout:
-    """A random scene: 3 to 7 objects, at least 40 % of each in sight, and clutter behind and before them."""
+    """Sample a scene: 3 to 7 objects, at least 40 % of each in sight, and clutter behind and before them."""
     ground = Texture.draw(rng, (0.0, 0.5), (2.0, 20.0))
     behind = [_clutter(rng, 0.12) for _ in range(rng.integers(3, 9))]
     before = [_clutter(rng, 0.12) for _ in range(rng.integers(0, 3))]
@@ -103,7 +103,7 @@ def _clutter(rng: np.random.Generator, length: float) -> Thing:
 
 
 def _visible(things: list[Thing]) -> npt.NDArray[np.float64]:
-    """The part of each thing that the others, and the border of the image, leave to be seen."""
+    """Return the part of each thing that the others, and the border of the image, leave to be seen."""
     owner = _owners(things, _LAYOUT)
     whole = np.array([_area(thing) for thing in things])
     seen = np.array([(owner == i).sum() for i in range(len(things))]) / _LAYOUT**2
@@ -111,14 +111,14 @@ def _visible(things: list[Thing]) -> npt.NDArray[np.float64]:
 
 
 def _area(thing: Thing) -> float:
-    """Area without a border, in parts of the image's."""
+    """Return area without a border, in parts of the image's."""
     x, y = _grid(_LAYOUT)
     inside = thing.shape(2 * x - 1, 2 * y - 1, thing.variant)
     return max(float(inside.mean()), 1e-6) * (2 * thing.radius) ** 2
 
 
 def _owners(things: list[Thing], side: int) -> npt.NDArray[np.int64]:
-    """Which thing is to be seen at each pixel, (side, side); -1 for the ground."""
+    """Return which thing is to be seen at each pixel, (side, side); -1 for the ground."""
     owner = np.full((side, side), -1)
     for i, thing in enumerate(things):
         window = thing.window(side)

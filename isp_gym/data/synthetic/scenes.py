@@ -31,14 +31,14 @@ class SyntheticScenes(DataSource):
     description = "procedural objects of six classes with boxes and masks, unprocessed to dark RAW-RGB"
 
     def version(self) -> str:
-        """Changes when a scene does."""
+        """Return the version, which changes when a scene does."""
         return VERSION
 
     def check(self, argument: str) -> None:
-        """There is always something."""
+        """Accept everything: there is always something."""
 
     def fingerprint(self, argument: str) -> str:
-        """The version."""
+        """Return the version."""
         return VERSION
 
     def load(
@@ -51,7 +51,7 @@ class SyntheticScenes(DataSource):
         on_error: str = "raise",
         options: Any = None,
     ) -> SceneSet:
-        """Scenes 0 to ``count`` - 1, each drawn when it is first needed; see ``DataSource.load``."""
+        """Make scenes 0 to ``count`` - 1, each when it is first needed; see ``DataSource.load``."""
         names = [f"scene-{k}" for k in range(count)]
 
         def load(k: int) -> Scene:
@@ -61,7 +61,7 @@ class SyntheticScenes(DataSource):
 
 
 def make_scene(split: str, k: int, image_size: int, seed: int = 0, settings: UnprocessSettings | None = None) -> Scene:
-    """Scene ``k`` of a split; at another size it is the same scene, seen by the same camera in the same light.
+    """Make scene ``k`` of a split; at another size it is the same scene, seen by the same camera in the same light.
 
     Args:
         split: Any word; each has scenes of its own.

@@ -50,12 +50,12 @@ def _cross(u: Grid, v: Grid, variant: float) -> Mask:
 
 
 def rod(u: Grid, v: Grid, variant: float) -> Mask:
-    """Clutter that is no object: long and thin."""
+    """Shape clutter that is no object: long and thin."""
     return (np.abs(u) < 1) & (np.abs(v) < 0.02 + 0.05 * variant)
 
 
 def pebble(u: Grid, v: Grid, variant: float) -> Mask:
-    """Clutter that is no object: a small ellipse."""
+    """Shape clutter that is no object: a small ellipse."""
     return u * u + (v * (1.8 + variant)) ** 2 < 1
 
 

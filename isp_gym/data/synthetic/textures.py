@@ -58,7 +58,7 @@ class Texture:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, saturation: tuple[float, float], frequency: tuple[float, float]) -> Texture:
-        """A random one; ``saturation`` and ``frequency`` are ranges."""
+        """Sample one; ``saturation`` and ``frequency`` are ranges."""
         hsv = np.stack([rng.uniform(0, 360, 2), rng.uniform(*saturation, 2), rng.uniform(0.3, 0.95, 2)], 1)
         colours = cv2.cvtColor(hsv[None].astype(np.float32), cv2.COLOR_HSV2RGB)[0]
         # Two shades of one surface more often than two unrelated colours.
@@ -73,7 +73,7 @@ class Texture:
         )
 
     def paint(self, u: Grid, v: Grid) -> Grid:
-        """Colours at the given coordinates, (H, W) each -> (H, W, 3)."""
+        """Return the colours at the given coordinates, (H, W) each -> (H, W, 3)."""
         cos, sin = np.float32(np.cos(self.angle)), np.float32(np.sin(self.angle))
         s, t = (u * cos + v * sin) * self.frequency, (v * cos - u * sin) * self.frequency
         mix = self.pattern(s, t)[..., None]
@@ -82,7 +82,7 @@ class Texture:
         return (self.colours[0] * (1 - mix) + self.colours[1] * mix) * rough[..., None]
 
     def _noise(self, u: Grid, v: Grid, frequency: float) -> Grid:
-        """Smooth noise in [-1, 1]: the lattice, repeated, between whose points is interpolated."""
+        """Return smooth noise in [-1, 1]: the lattice, repeated, between whose points is interpolated."""
         x, y = (u * frequency) % (_LATTICE - 1), (v * frequency) % (_LATTICE - 1)
         noise: Grid = cv2.remap(self.lattice, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR)  # type: ignore[assignment]
         return noise

@@ -25,7 +25,7 @@ class Positives(NamedTuple):
 
 
 def embedded_losses(output: Output, objects: Sequence[Objects]) -> dict[str, Tensor]:
-    """Losses of each image.
+    """Return losses of each image.
 
     Args:
         output: Of the network, for B images.
@@ -61,7 +61,7 @@ def embedded_losses(output: Output, objects: Sequence[Objects]) -> dict[str, Ten
 
 
 def assign(points: Tensor, boxes: Tensor, valid: Tensor) -> Positives:
-    """The points near an object's centre answer for it; where several objects claim one, the smallest has it.
+    """Assign the positive locations, near an object's centre; where several objects claim one, the smallest has it.
 
     Args:
         points: (N, 2).
@@ -81,7 +81,7 @@ def assign(points: Tensor, boxes: Tensor, valid: Tensor) -> Positives:
 
 
 def overlaps(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """IoU and generalised IoU of boxes, (P, 4) each -> (P,) each."""
+    """Return IoU and generalised IoU of boxes, (P, 4) each -> (P,) each."""
     area_a, area_b = ((box[:, 2:] - box[:, :2]).clamp_min(0).prod(1) for box in (a, b))
     shared = (torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2])).clamp_min(0).prod(1)
     hull = (torch.maximum(a[:, 2:], b[:, 2:]) - torch.minimum(a[:, :2], b[:, :2])).prod(1)
@@ -112,7 +112,7 @@ def _mask_losses(output: Output, masks: Tensor, boxes: Tensor, chosen: Positives
 
 
 def crop(boxes: Tensor, size: Sequence[int]) -> Tensor:
-    """Pixels that a box touches, (P, 4) -> (P, H, W) float."""
+    """Return pixels that a box touches, (P, 4) -> (P, H, W) float."""
     y, x = (torch.arange(n, device=boxes.device) for n in size)
     x1, y1, x2, y2 = boxes[:, :, None].unbind(1)
     columns, rows = (x + 1 > x1) & (x < x2), (y + 1 > y1) & (y < y2)
@@ -120,20 +120,20 @@ def crop(boxes: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def _shrink(masks: Sequence[Tensor], output: Output) -> Tensor:
-    """Masks at the prototypes' size, as the part of each pixel that is covered, (B, M, H, W)."""
+    """Return masks at the prototypes' size, as the part of each pixel that is covered, (B, M, H, W)."""
     padded, _ = _pad([m.flatten(1).float() for m in masks])
     shape = (*padded.shape[:2], *masks[0].shape[-2:])
     return F.interpolate(padded.reshape(shape), size=output.prototypes.shape[-2:], mode="area")
 
 
 def _pad(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Rows of different lengths as one tensor, and where in it something stands, (B, M) bool."""
+    """Return rows of different lengths as one tensor, and where in it something stands, (B, M) bool."""
     padded = torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True)
     lengths = torch.tensor([len(row) for row in rows], device=padded.device)
     return padded, torch.arange(padded.shape[1], device=padded.device) < lengths[:, None]
 
 
 def _mean(values: Tensor, image: Tensor, count: int) -> Tensor:
-    """Mean of the values of each image, (P,) -> (count,); 0 where there are none."""
+    """Return mean of the values of each image, (P,) -> (count,); 0 where there are none."""
     total = values.new_zeros(count).index_add(0, image, values)
     return total / torch.bincount(image, minlength=count).clamp_min(1)

@@ -46,7 +46,7 @@ class PerImageLoss:
         self._names = list(inspect.signature(function).parameters)
 
     def __call__(self, *args: Any, **kwargs: Any) -> tuple[Tensor, dict[str, Tensor], None]:
-        """Stands in for the function: the total (B,), and each entry of its loss_dict (B,)."""
+        """Stand in for the function: the total (B,), and each entry of its loss_dict (B,)."""
         given = {**dict(zip(self._names, args, strict=False)), **kwargs}
         results = [
             self._function(**{name: self._part(name, value, i) for name, value in given.items()})
@@ -71,7 +71,7 @@ class BoxHead:
         self.loss_names = ("box", "class", "mask") if segments else ("box", "class")
 
     def losses(self, pixels: Tensor, targets: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-        """Losses (B,), those of the decoder's earlier layers included where the model learns from them."""
+        """Return losses (B,), those of the decoder's earlier layers included where the model learns from them."""
         found = self._model(pixel_values=pixels, labels=list(targets)).loss_dict
         sums = {name: pixels.new_zeros(len(pixels)) for name in self.loss_names}
         for name, values in found.items():
@@ -112,5 +112,5 @@ def _top_detections(logits: Tensor, classes: int) -> tuple[Tensor, Tensor, Tenso
 
 
 def upsample(masks: Tensor, side: int) -> Tensor:
-    """Mask logits (n, h, w) at the size of the image, (n, side, side)."""
+    """Return mask logits (n, h, w) at the size of the image, (n, side, side)."""
     return interpolate(masks[None], (side, side), mode="bilinear", align_corners=False)[0]

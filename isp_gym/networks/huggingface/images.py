@@ -28,7 +28,7 @@ class Preparation:
         self._recipes: dict[int, _Recipe] = {}
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Images in [0, 1], (B, 3, S, S), as the model wants to see them, (B, 3, h, w)."""
+        """Prepare images in [0, 1], (B, 3, S, S), as the model wants to see them, (B, 3, h, w)."""
         side = images.shape[-1]
         if side not in self._recipes:
             self._recipes[side] = self._recipe(side)
@@ -39,7 +39,7 @@ class Preparation:
         return black + images * (white - black)
 
     def _recipe(self, side: int) -> _Recipe:
-        """The size of what the processor makes of a square, and what black and white become, each (3, 1, 1)."""
+        """Return the size of what the processor makes of a square, and what black and white become, each (3, 1, 1)."""
         if not self._processor.do_resize:
             side = -(-side // _STRIDE) * _STRIDE
         # The images of a batch are of one size: there is nothing to pad.

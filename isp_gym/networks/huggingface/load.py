@@ -59,7 +59,7 @@ def _transformers() -> Any:
 
 
 def _source(spec: str) -> str:
-    """transformers takes a missing folder for an id on the hub, so what looks like a path must exist."""
+    """Require that what looks like a path exists: transformers takes a missing folder for an id on the hub."""
     path = Path(spec).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
@@ -156,6 +156,6 @@ def _check_weights(spec: str, report: Mapping[str, Any]) -> None:
 
 
 def _line(error: Exception) -> str:
-    """The first sentence of what transformers has to say."""
+    """Return the first sentence of what transformers has to say."""
     lines = str(error).strip().splitlines()
     return lines[0].split(". ")[0].rstrip(".;:") if lines else type(error).__name__

@@ -25,7 +25,7 @@ class MaskHead:
         self._model = model
 
     def losses(self, pixels: Tensor, targets: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-        """Losses (B,), those of the decoder's earlier layers included where the model learns from them."""
+        """Return losses (B,), those of the decoder's earlier layers included where the model learns from them."""
         output = self._forward(pixels)
         rows = [self._image_losses(output, i, target) for i, target in enumerate(targets)]
         return {name: torch.stack([row[name] for row in rows]) for name in self.loss_names}
@@ -64,7 +64,7 @@ def _fixed_random(device: torch.device) -> Iterator[None]:
 
 
 def _detections(class_logits: Tensor, mask_logits: Tensor, side: int) -> Detections:
-    """A class's probability times the mean probability inside the mask is the score, as in Mask2Former."""
+    """Return a class's probability times the mean probability inside the mask is the score, as in Mask2Former."""
     scores = class_logits.softmax(-1)[:, :-1]
     scores, best = scores.flatten().topk(min(MOST, scores.numel()))
     logits = upsample(mask_logits[best // (class_logits.shape[-1] - 1)], side)
@@ -78,7 +78,7 @@ def _detections(class_logits: Tensor, mask_logits: Tensor, side: int) -> Detecti
 
 
 def _boxes(masks: Tensor) -> Tensor:
-    """The box round each mask, (n, 4)."""
+    """Return the box round each mask, (n, 4)."""
     side = masks.shape[-1]
     columns, rows = masks.any(1).float(), masks.any(2).float()
     first = [columns.argmax(1), rows.argmax(1)]

@@ -51,7 +51,7 @@ class HuggingFaceNetwork(Network):
         return self._head.detect(self._prepare(images), images.shape[-1])
 
     def _target(self, objects: Objects, side: int) -> dict[str, Tensor]:
-        """Objects in transformers' terms: boxes as centre, width and height in units of the image."""
+        """Return objects in transformers' terms: boxes as centre, width and height in units of the image."""
         corners = objects.boxes.to(self._device) / side
         boxes = torch.cat([(corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]], 1)
         target = {"class_labels": objects.labels.to(self._device), "boxes": boxes}

@@ -90,7 +90,7 @@ class YOLONetwork(Network):
 
 
 def _only(raw: Any, i: int) -> Any:
-    """What the head said of image i, as of a batch of one."""
+    """Return what the head said of image i, as of a batch of one."""
     if isinstance(raw, dict):
         return {key: _only(value, i) for key, value in raw.items()}
     return raw[i : i + 1] if isinstance(raw, Tensor) else [_only(value, i) for value in raw]

@@ -121,7 +121,7 @@ class TestRules:
 class TestState:
     def make(self, **options):
         agent = POSISP(**options)
-        agent.build(Rules(get_bank("stable"), 4, typed=True, repeats=True))
+        agent.build(Rules(get_bank("stable"), 4, domain_constrained=True, repeats=True))
         return agent
 
     def test_the_metadata_hold_every_resolved_setting(self, tmp_path):
