@@ -1,4 +1,4 @@
-"""Agents that learn nothing: the input as it is, a fixed camera pipeline, and two bounds from the data."""
+"""Baselines that learn nothing: the input as it is, a fixed camera pipeline, and two bounds from the data."""
 
 from __future__ import annotations
 
@@ -12,34 +12,42 @@ from isp_gym.data.colour import srgb_gamma
 
 
 class FixedAgent(Agent):
-    """Base of agents without anything to learn or to save."""
+    """Base of baselines without anything to learn or to save."""
 
     def train(self, training: Training) -> None:
-        """Nothing to learn."""
+        """Do nothing: there is nothing to learn."""
 
     def state(self) -> dict[str, Any]:
-        """Nothing was learned."""
+        """Return nothing: nothing was learned."""
         return {}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Nothing to take over."""
+        """Do nothing: nothing was learned."""
 
 
 class InputAsIs(FixedAgent):
-    """Changes nothing: the empty pipeline."""
+    """Change nothing: the empty pipeline."""
 
     def enhance(self, images: Tensor) -> Tensor:
-        """The images themselves."""
+        """Return the images themselves."""
         return images
 
 
 class CameraISP(FixedAgent):
-    """What a simple camera does: gray-world white balance, exposure to a target mean, sRGB gamma.
+    """Process as a simple camera does: gray-world white balance, exposure to a target mean, sRGB gamma.
 
     It adapts to each image by its statistics alone and is not limited to the ranges of the bank's modules.
 
     Args:
         target_mean: Linear mean that every image is exposed to; 0.18 is the photographer's middle grey.
+
+    Raises:
+        ValueError: ``target_mean`` is not between 0 and 1.
+
+    Example:
+        >>> import torch
+        >>> round(CameraISP().enhance(torch.full((1, 3, 4, 4), 0.01)).mean().item(), 3)  # sRGB of the target mean
+        0.461
     """
 
     def __init__(self, target_mean: float = 0.18) -> None:
@@ -56,20 +64,20 @@ class CameraISP(FixedAgent):
 
 
 class CameraJPEG(FixedAgent):
-    """What the camera itself made of each shot: its JPEG, where the data set has it (LOD, LIS)."""
+    """Answer with what the camera itself made of each shot: its JPEG, where the data set has it (LOD, LIS)."""
 
     observes = "camera"
 
     def enhance(self, images: Tensor) -> Tensor:
-        """The camera's images themselves."""
+        """Return the camera's images themselves."""
         return images
 
 
 class Original(FixedAgent):
-    """The well-lit photograph itself, where the data has it: the upper bound, no rival."""
+    """Answer with the well-lit photograph itself, where the data has it: an upper bound, no baseline to beat."""
 
     observes = "target"
 
     def enhance(self, images: Tensor) -> Tensor:
-        """The targets themselves."""
+        """Return the targets themselves."""
         return images

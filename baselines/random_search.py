@@ -14,7 +14,7 @@ from isp_gym.pipelines import Pipelines, Rules
 
 
 class RandomSearch(Agent):
-    """Draws pipelines uniformly (length, modules, order, parameters) and keeps the one with the highest mean reward.
+    """Sample pipelines uniformly (length, modules, order, parameters) and keep the one with the highest mean reward.
 
     Args:
         scenes_per_candidate: Each candidate is scored on this many training scenes, the same for all candidates.
@@ -24,13 +24,13 @@ class RandomSearch(Agent):
         best_reward: Its mean reward.
 
     Raises:
-        UserError: ``scenes_per_candidate`` is no whole number from 1 on.
+        UserError: ``scenes_per_candidate`` is no positive integer.
     """
 
     exact_resume = True
 
     def __init__(self, scenes_per_candidate: int = 16) -> None:
-        self.scenes_per_candidate = _whole(scenes_per_candidate)
+        self.scenes_per_candidate = _positive_integer(scenes_per_candidate)
         self.best: Pipelines
         self.best_reward = -float("inf")
 
@@ -40,53 +40,62 @@ class RandomSearch(Agent):
         rules = training.rules
         self.best, self.best_reward = _pipeline(rules, [], torch.zeros(0, rules.bank.num_params)), -float("inf")
         scenes = training.scenes.batch(range(min(self.scenes_per_candidate, len(training.scenes))))
-        learner = Search(self)
+        learner = SearchState(self)
         training.resume(learner)
         while training.remaining >= len(scenes):
-            candidate = draw(rules)
+            candidate = sample_pipeline(rules)
             outcome = training.play(scenes, _repeated(candidate, scenes.images))
             reward = float(outcome.reward.mean())
             if reward > self.best_reward:
                 self.best, self.best_reward = candidate, reward
-                training.log(reward=reward)
+                training.log(**{"charts/episodic_return": reward})
             training.checkpoint(self, learner)
 
     def pipelines(self, images: Tensor) -> Pipelines:
-        """The best pipeline for every image."""
+        """Return the best pipeline for every image."""
         return _repeated(self.best, images)
 
     def state(self) -> dict[str, Any]:
-        """The best pipeline and the rules that it obeys."""
+        """Return the best pipeline and the rules that it obeys."""
         options = {"scenes_per_candidate": self.scenes_per_candidate}
         return {**self.best.rules.to_dict(), "best": self.best.record(0), "options": options}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state` gave."""
+        """Take over what :meth:`state` has returned."""
         self.best = Pipelines.from_records(Rules.from_dict(state), [state["best"]])
-        self.scenes_per_candidate = _whole(state["options"]["scenes_per_candidate"])
+        self.scenes_per_candidate = _positive_integer(state["options"]["scenes_per_candidate"])
 
 
-class Search:
-    """How far a search has come: the best pipeline; the scenes are always the same."""
+class SearchState:
+    """The state of a search that a checkpoint keeps: the best pipeline; the scenes are always the same."""
 
     def __init__(self, agent: RandomSearch) -> None:
         self.agent = agent
 
     def state_dict(self) -> dict[str, Any]:
-        """Tokens, parameters and reward of the best pipeline."""
+        """Return tokens, parameters and reward of the best pipeline."""
         best = self.agent.best
         return {"tokens": best.tokens, "params": best.params, "reward": self.agent.best_reward}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` gave."""
+        """Go on from what :meth:`state_dict` has returned."""
         self.agent.best = Pipelines(self.agent.best.rules, state["tokens"], state["params"])
         self.agent.best_reward = state["reward"]
 
 
-def draw(rules: Rules) -> Pipelines:
-    """Draw a pipeline: its length uniformly, each module among those allowed there, each step's parameters in [0, 1].
+def sample_pipeline(rules: Rules) -> Pipelines:
+    """Sample a pipeline: its length uniformly, each module among those allowed there, each step's parameters in [0, 1].
 
     It ends early where nothing may follow.
+
+    Returns:
+        A batch of one, on the CPU.
+
+    Example:
+        >>> from isp_gym.modules import get_bank
+        >>> pipeline = sample_pipeline(Rules(get_bank("stable"), max_length=4))
+        >>> len(pipeline), len(pipeline.names(0)) <= 4
+        (1, True)
     """
     bank, length = rules.bank, int(torch.randint(rules.max_length + 1, ()))
     used = torch.zeros(1, bank.num_modules, dtype=torch.bool)
@@ -106,11 +115,11 @@ def _repeated(best: Pipelines, images: Tensor) -> Pipelines:
     return best.to(images.device)[torch.zeros(len(images), dtype=torch.int64, device=images.device)]
 
 
-def _whole(value: Any) -> int:
+def _positive_integer(value: Any) -> int:
     try:
         number = float(value)
     except (TypeError, ValueError):
         number = 0.0
     if not (number.is_integer() and number >= 1):
-        raise UserError(f"random: scenes_per_candidate must be a whole number from 1 on, not {value!r}")
+        raise UserError(f"random: scenes_per_candidate must be a positive integer, not {value!r}")
     return int(number)

@@ -25,8 +25,8 @@ from isp_gym.envs.stepwise import run_policy
 from isp_gym.errors import UserError, unknown
 from isp_gym.pipelines import Pipelines, Rules
 
-_NATURE_CNN_SIZE = 36  # the smallest image that three convolutions without padding leave something of
-_OF_PPO = (
+_MIN_IMAGE_SIZE = 36  # the smallest that three convolutions without padding leave something of
+_PPO_OPTIONS = (
     *("learning_rate", "n_steps", "batch_size", "n_epochs", "gamma", "gae_lambda", "clip_range", "clip_range_vf"),
     *("normalize_advantage", "ent_coef", "vf_coef", "max_grad_norm", "use_sde", "sde_sample_freq", "target_kl"),
 )
@@ -34,28 +34,44 @@ _OF_PPO = (
 _DEFAULTS = {"num_envs": 16, "dense": True, "n_steps": 40, "batch_size": 64, "gamma": 1.0, "learning_rate": 1e-3}
 # Images are floats in [0, 1] already. Actions start near the middle of their ranges, not at both ends.
 _POLICY = {"net_arch": {"pi": [64, 64], "vf": [64, 64]}, "normalize_images": False, "log_std_init": -1.0}
-_LOGGED = ("policy_gradient_loss", "value_loss", "entropy_loss", "approx_kl", "clip_fraction", "explained_variance")
+# CleanRL's keys of what Stable-Baselines3 logs, and a factor: its entropy loss is minus the entropy.
+_LOGGED = {
+    "losses/policy_loss": ("train/policy_gradient_loss", 1),
+    "losses/value_loss": ("train/value_loss", 1),
+    "losses/entropy": ("train/entropy_loss", -1),
+    "losses/approx_kl": ("train/approx_kl", 1),
+    "losses/clipfrac": ("train/clip_fraction", 1),
+    "losses/explained_variance": ("train/explained_variance", 1),
+}
 
 
 class StepwisePPO(Agent):
-    """PPO (Schulman et al. 2017) choosing one module with its parameters at a time.
+    """Learn with PPO (Schulman et al. 2017) to choose one module with its parameters at a time.
 
     A training that was interrupted goes on with the same policy, optimiser, reward scale and random numbers, but begins
     new episodes on other scenes: it is not the same to the bit (``exact_resume`` is false).
 
     Args:
         **options: ``num_envs``, sub-environments of the vector environment (16); ``dense``, whether the reward comes
-            after every step, one task evaluation each, or at the end; numbers of ``stable_baselines3.PPO``; and
-            ``policy_kwargs`` of its policy, such as ``{"net_arch": [64]}``. A saved policy brings its own along; what
-            is given here must not contradict them.
+            after every step, one task evaluation each, or at the end; hyper-parameters of ``stable_baselines3.PPO``;
+            and ``policy_kwargs`` of its policy, such as ``{"net_arch": [64]}``. A saved policy brings its own along;
+            what is given here must not contradict them.
 
     Raises:
         UserError: There is no such option.
+
+    Example:
+        >>> agent = StepwisePPO(num_envs=8, learning_rate=3e-4)
+        >>> agent.options["num_envs"], agent.options["clip_range"]
+        (8, 0.2)
+        >>> StepwisePPO(clip=0.1)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        isp_gym.errors.UserError: unknown stepwise-ppo option 'clip' (known: batch_size, ...)
     """
 
     def __init__(self, **options: Any) -> None:
         defaults = inspect.signature(PPO).parameters
-        known = {**{key: defaults[key].default for key in _OF_PPO}, **_DEFAULTS, "policy_kwargs": _POLICY}
+        known = {**{key: defaults[key].default for key in _PPO_OPTIONS}, **_DEFAULTS, "policy_kwargs": _POLICY}
         for key in options:
             if key not in known:
                 raise unknown("stepwise-ppo option", key, known)
@@ -68,13 +84,13 @@ class StepwisePPO(Agent):
 
     @property
     def networks(self) -> nn.ModuleDict:
-        """Feature extractor and actor; the critic is not needed at inference."""
+        """Return feature extractor and actor; the critic is not needed at inference."""
         return self._networks
 
     def check(self, setting: EnvConfig) -> None:
         """Raise ``UserError`` if the images are too small for Stable-Baselines3's CNN."""
-        if setting.image_size < _NATURE_CNN_SIZE:
-            raise UserError(f"stepwise-ppo needs image_size={_NATURE_CNN_SIZE} or more, not {setting.image_size}")
+        if setting.image_size < _MIN_IMAGE_SIZE:
+            raise UserError(f"stepwise-ppo needs image_size={_MIN_IMAGE_SIZE} or more, not {setting.image_size}")
 
     def train(self, training: Training) -> None:
         """Learn until the budget is spent.
@@ -108,22 +124,22 @@ class StepwisePPO(Agent):
         return run_policy(self._act, images, self.rules)
 
     def _act(self, observation: dict[str, Tensor], allowed: Tensor) -> tuple[Tensor, Tensor]:
-        """The mean action as the ``box`` variant of the environment decodes it: (n,) tokens and (n, P) parameters."""
+        """Return the mean action as the ``box`` action-space variant decodes it: (n,) tokens and (n, P) parameters."""
         device, bank = next(self.networks.parameters()).device, self.rules.bank
         observation = {key: value.to(device) for key, value in observation.items()}
         space, floats = _spaces(self.rules, self.image_size)[0], self.options["policy_kwargs"]["normalize_images"]
         features = self.networks["features"](preprocess_obs(observation, space, floats))
         mean = self.networks["action"](self.networks["actor"](features)).clamp(-1, 1)
-        preferences, params = mean.split([bank.num_modules + 1, bank.num_params], dim=1)
-        return preferences.masked_fill(~allowed.to(device), -torch.inf).argmax(1), (params + 1) / 2
+        logits, params = mean.split([bank.num_modules + 1, bank.num_params], dim=1)
+        return logits.masked_fill(~allowed.to(device), -torch.inf).argmax(1), (params + 1) / 2
 
     def state(self) -> dict[str, Any]:
-        """The actor, and all that is needed to build it again."""
-        card = {**self.rules.to_dict(), "image_size": self.image_size, "options": self.options}
-        return {**self.networks.state_dict(), **card}
+        """Return the actor, and all that is needed to build it again."""
+        metadata = {**self.rules.to_dict(), "image_size": self.image_size, "options": self.options}
+        return {**self.networks.state_dict(), **metadata}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Build the actor that :meth:`state` was asked of, without environment, data or device.
+        """Build the actor of which :meth:`state` was taken, without environment, data or device.
 
         Raises:
             UserError: An option that was given to this agent contradicts the saved ones.
@@ -138,7 +154,7 @@ class StepwisePPO(Agent):
 
 
 class PPOTraining:
-    """What goes on in a training with PPO besides the agent.
+    """The state of a training with PPO that a checkpoint keeps.
 
     Args:
         model: Of Stable-Baselines3, on a ``VecNormalize``.
@@ -149,7 +165,7 @@ class PPOTraining:
         self.model, self.training = model, training
 
     def state_dict(self) -> dict[str, Any]:
-        """Policy, optimiser, reward scale and steps taken."""
+        """Return policy, optimiser, reward scale and steps taken."""
         scale = self._reward_scale
         return {
             "policy": self.model.policy.state_dict(),
@@ -159,7 +175,7 @@ class PPOTraining:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` gave, in new episodes on other scenes than at the start."""
+        """Go on from what :meth:`state_dict` has returned, in new episodes on other scenes than at the start."""
         self.model.policy.load_state_dict(state["policy"])
         self.model.policy.optimizer.load_state_dict(state["optimizer"])
         scale = self._reward_scale
@@ -190,8 +206,9 @@ class _Checkpoints(BaseCallback):
     def _on_rollout_start(self) -> None:
         # Only now has the policy learned from the rollout before.
         if self.num_timesteps:
-            numbers = {name: self.logger.name_to_value.get(f"train/{name}") for name in _LOGGED}
-            self.training.log(**{name: float(number) for name, number in numbers.items() if number is not None})
+            known = self.logger.name_to_value
+            numbers = {key: factor * float(known[name]) for key, (name, factor) in _LOGGED.items() if name in known}
+            self.training.log(**numbers)
             self.training.checkpoint(self.agent, self.learner)
 
 

@@ -37,12 +37,9 @@ class SequenceLearner:
     ) -> None:
         self.policy, self.predictor, self.training, self.settings = policy, predictor, training, settings
         self.reference = copy.deepcopy(policy).requires_grad_(False)
-        self.sequence_optimizer = torch.optim.Adam(
-            policy.parameters(), settings.sequence_learning_rate, betas=(0.9, 0.99)
-        )
-        self.params_optimizer = torch.optim.Adam(
-            predictor.parameters(), settings.params_learning_rate, betas=(0.9, 0.99)
-        )
+        betas = (0.9, 0.99)  # as published
+        self.sequence_optimizer = torch.optim.Adam(policy.parameters(), settings.sequence_learning_rate, betas)
+        self.params_optimizer = torch.optim.Adam(predictor.parameters(), settings.params_learning_rate, betas)
         self.total = training.remaining
         self.images_per_batch = settings.batch_size // settings.sequences_per_image
         self.iteration = self.sequence_updates = self.scenes_shown = 0
@@ -62,12 +59,12 @@ class SequenceLearner:
         ):
             optimizer.param_groups[0]["lr"] = learning_rate * settings.learning_rate_factor(progress)
 
-        # Sample sequences for each image, predict their parameters, and run each pipeline once.
+        # Sample G sequences for each of N images, predict the parameters of the M different ones, and run each once.
         scenes = self._next_scenes(num_images)
-        sampled = self.policy.sample(num_images * group, temperature)
-        rollouts = UniqueRollouts.of(sampled.sequences, group)
+        sampled = self.policy.sample(num_images * group, temperature)  # (N * G, L)
+        rollouts = UniqueRollouts.of(sampled.sequences, group)  # (M, L)
         with torch.set_grad_enabled(trains_params):
-            pretanh = self.predictor.pretanh(scenes.images, rollouts.sequences, rollouts.image)
+            pretanh = self.predictor.pretanh(scenes.images, rollouts.sequences, rollouts.image)  # (M, P)
             pipelines = Pipelines(training.rules, rollouts.sequences, squash(pretanh))
             outcome = training.play(scenes.rows(rollouts.image), pipelines)
         logged = {
@@ -108,6 +105,9 @@ class SequenceLearner:
             self.reference.load_state_dict(self.policy.state_dict())
         self.sequence_updates += 1
         advantage = advantages(rewards, settings.baseline, settings.normalize_advantage).flatten()
+        if settings.kl_coef:
+            with torch.no_grad():
+                reference_log_probs = self.reference.evaluate(sampled.sequences, temperature).log_probs
         logged = {}
         for epoch in range(settings.n_epochs):
             # In the first epoch the policy is still the one that the sequences were sampled from.
@@ -121,8 +121,6 @@ class SequenceLearner:
             if settings.ent_coef:
                 loss = loss - settings.ent_coef * now.entropies.mean()
             if settings.kl_coef:
-                with torch.no_grad():
-                    reference_log_probs = self.reference.evaluate(sampled.sequences, temperature).log_probs
                 loss = loss + settings.kl_coef * kl_estimate(now.log_probs, reference_log_probs)
             _gradient_step(loss, self.sequence_optimizer, settings.max_grad_norm)
         return {**logged, "losses/policy_loss": policy_loss.detach()}

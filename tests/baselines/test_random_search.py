@@ -1,4 +1,4 @@
-"""Random search draws what the rules allow, as often as it should, and goes on where it was interrupted."""
+"""Random search samples what the rules allow, as often as it should, and goes on where it was interrupted."""
 
 import contextlib
 from collections import Counter
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from baselines import RandomSearch
-from baselines.random_search import draw
+from baselines.random_search import sample_pipeline
 from isp_gym.benchmark import Training, load_agent
 from isp_gym.budget import Budget
 from isp_gym.envs.config import EnvConfig
@@ -19,42 +19,40 @@ from isp_gym.testing.interruption import Interrupted, MemoryRecorder
 BANK = get_bank("stable")
 
 
-class TestDraw:
+class TestSamplePipeline:
     def test_without_repeats_every_order_is_equally_likely(self):
         rules = Rules(get_bank("stable", ("exposure", "gamma", "contrast")), 2)
-        counts = Counter(draw(rules).names(0) for _ in range(3000))
+        counts = Counter(sample_pipeline(rules).names(0) for _ in range(3000))
         shares = {0: 1 / 3, 1: 1 / 9, 2: 1 / 18}
         assert len(counts) == 1 + 3 + 6
         assert all(count / 3000 == pytest.approx(shares[len(names)], abs=0.03) for names, count in counts.items())
 
     def test_with_repeats_modules_come_again_with_parameters_of_their_own(self):
         rules = Rules(get_bank("stable", ("exposure",)), 3, repeats=True)
-        drawn = [draw(rules) for _ in range(50)]
-        assert {len(pipelines.names(0)) for pipelines in drawn} == {0, 1, 2, 3}
-        longest = next(pipelines for pipelines in drawn if len(pipelines.names(0)) == 3)
+        sampled = [sample_pipeline(rules) for _ in range(50)]
+        assert {len(pipelines.names(0)) for pipelines in sampled} == {0, 1, 2, 3}
+        longest = next(pipelines for pipelines in sampled if len(pipelines.names(0)) == 3)
         assert len({tuple(step) for step in longest.steps(0)}) == 3
 
     def test_with_an_order_nothing_is_refused(self):
         rules = Rules(BANK, BANK.num_modules, domain_constrained=True)
         for _ in range(100):
-            pipelines = draw(rules)
+            pipelines = sample_pipeline(rules)
             assert int(rules.admit(pipelines.tokens, pipelines.params).refused) == 0
 
     def test_longer_than_the_bank(self):
         rules = Rules(get_bank("stable", ("exposure", "gamma")), 5)
-        assert max(len(draw(rules).names(0)) for _ in range(50)) == 2
+        assert max(len(sample_pipeline(rules).names(0)) for _ in range(50)) == 2
 
 
 class TestOptions:
     @pytest.mark.parametrize("value", [2.9, 0, -1, "many", float("nan"), float("inf"), None])
-    def test_no_whole_number(self, value):
-        with pytest.raises(
-            UserError, match=r"^random: scenes_per_candidate must be a whole number from 1 on, not [^\n]*$"
-        ):
+    def test_no_positive_integer(self, value):
+        with pytest.raises(UserError, match=r"^random: scenes_per_candidate must be a positive integer, not [^\n]*$"):
             load_agent("random", {"scenes_per_candidate": value})
 
     @pytest.mark.parametrize("value", [16, 16.0, "16"])
-    def test_a_whole_one(self, value):
+    def test_a_positive_integer(self, value):
         assert RandomSearch(value).scenes_per_candidate == 16
 
 
@@ -75,7 +73,7 @@ def train(seed=0, **recording):
 
 def test_an_interrupted_search_ends_with_the_same_pipeline():
     unbroken, whole = train()
-    best_at = max(range(len(whole.numbers)), key=lambda i: whole.numbers[i]["reward"])
+    best_at = max(range(len(whole.numbers)), key=lambda i: whole.numbers[i]["charts/episodic_return"])
     assert best_at == len(whole.numbers) - 1 and whole.checkpoints == 25
     for stop_at in (1, 20):
         _, first = train(stop_at=stop_at)

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import io
+import math
 
 import pytest
 import torch
@@ -40,7 +41,7 @@ class TestRules:
         asked = []
 
         def noisy(observation, allowed):
-            """Preferences at random: a mask that were not obeyed would show."""
+            """Logits at random: a mask that were not obeyed would show."""
             with torch.no_grad():
                 agent.networks["action"].bias.normal_(0, 3)
             tokens, params = StepwisePPO._act(agent, observation, allowed)
@@ -130,7 +131,15 @@ class TestTraining:
     def test_numbers_are_logged(self):
         _, recorder = train()
         assert recorder.checkpoints == len(recorder.numbers) >= 2
-        assert {"value_loss", "entropy_loss", "approx_kl"} < recorder.numbers[0].keys()
+        names = ("policy_loss", "value_loss", "entropy", "approx_kl", "clipfrac", "explained_variance")
+        assert recorder.numbers[0].keys() == {f"losses/{name}" for name in names}
+
+    def test_the_entropy_is_that_of_its_actions(self):
+        """Of independent Gaussians, whose standard deviation starts at exp(-1)."""
+        entropy = train(budget=40)[1].numbers[0]["losses/entropy"]
+        per_number = 0.5 * math.log(2 * math.pi * math.e) - 1
+        size = len(MODULES) + 1 + PLACES["free"].rules.bank.num_params
+        assert entropy == pytest.approx(size * per_number, rel=0.02)
 
     def test_the_largest_seed(self):
         StepwisePPO(**FAST).train(Training(PLACES["free"], 2**32 - 1, Budget(8)))

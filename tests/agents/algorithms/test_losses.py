@@ -11,13 +11,13 @@ numbers = st.floats(-5, 5)
 
 
 class TestReinforceLoss:
-    def test_each_sequence_is_paid_its_own_reward(self):
+    def test_each_action_is_credited_with_its_own_reward(self):
         log_probs = torch.zeros(3, requires_grad=True)
         reinforce_loss(log_probs, torch.tensor([1.0, 0.0, -2.0])).backward()
         torch.testing.assert_close(log_probs.grad, torch.tensor([-1 / 3, 0.0, 2 / 3]))
 
     def test_refuses_to_broadcast(self):
-        # (B,) times (B, 1) is the published credit bug: every sequence is paid the batch mean.
+        # (B,) times (B, 1) is the published credit bug: every sequence is credited with the batch mean.
         with pytest.raises(ValueError, match=r"\(4,\).*\(4, 1\)"):
             reinforce_loss(torch.zeros(4), torch.zeros(4, 1))
 
@@ -67,8 +67,8 @@ class TestKL:
     def test_is_unbiased_and_never_negative(self):
         p, q = torch.tensor([0.7, 0.2, 0.1]), torch.tensor([0.3, 0.3, 0.4])
         exact = (p * (p / q).log()).sum()
-        draws = torch.multinomial(p, 100_000, replacement=True)
-        estimate = kl_estimate(p.log()[draws], q.log()[draws])
+        samples = torch.multinomial(p, 100_000, replacement=True)
+        estimate = kl_estimate(p.log()[samples], q.log()[samples])
         assert estimate.item() == pytest.approx(exact.item(), abs=0.02)
         assert kl_estimate(p.log(), p.log()) == 0
 
