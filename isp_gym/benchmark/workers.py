@@ -22,7 +22,6 @@ GRACE = 10.0
 """Seconds that a run has to save itself when it is asked to stop."""
 
 
-
 @dataclass
 class Worker:
     """A run in a process of its own.
