@@ -33,7 +33,7 @@ def find_config(name: str | Path) -> Path:
         UserError: There is no such file, or no such config.
     """
     path, shipped = Path(name), shipped_configs()
-    if isinstance(name, str) and len(path.parts) == 1 and path.suffix not in _SUFFIXES and "/" not in name:
+    if isinstance(name, str) and len(path.parts) <= 1 and path.suffix not in _SUFFIXES and "/" not in name:
         if name not in shipped:
             raise UserError(f"{unknown('config', name, shipped)}; a file is written as a path: ./{name or 'mine.yaml'}")
         return shipped[name]

@@ -11,7 +11,7 @@ class UserError(Exception):
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
-    """An unknown name, with the nearest known one as a suggestion.
+    """Make the error for an unknown name, with the nearest known one as a suggestion.
 
     Args:
         kind: What is being named, e.g. ``"module"``.

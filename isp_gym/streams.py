@@ -63,7 +63,7 @@ def steady_streams() -> Iterator[None]:
     """Make ``sys.stdout`` and ``sys.stderr`` steady inside the block, and give closed ones a place to write to."""
     _open_missing()
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (SteadyStream(stream) for stream in before)  # type: ignore[assignment]
+    sys.stdout, sys.stderr = (SteadyStream(stream) for stream in before)
     try:
         yield
         sys.stdout.flush()

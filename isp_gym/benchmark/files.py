@@ -41,7 +41,7 @@ def write_folder(folder: Path, fill: Callable[[Path], None]) -> None:
 
 
 def finite(value: Any) -> Any:
-    """The same plain value with ``None`` for numbers that are not finite."""
+    """Return the same plain value with ``None`` for numbers that are not finite."""
     if isinstance(value, dict):
         return {str(key): finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -50,13 +50,13 @@ def finite(value: Any) -> Any:
 
 
 def digest_of(value: Any) -> str:
-    """SHA-256 of a plain value, whatever order its keys are in."""
+    """Compute the SHA-256 of a plain value, whatever order its keys are in."""
     text = json.dumps(finite(value), sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def digest_of_folder(folder: Path) -> str:
-    """SHA-256 of the names and contents of all files in a folder."""
+    """Compute the SHA-256 of the names and contents of all files in a folder."""
     digest = hashlib.sha256()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         digest.update(f"{path.relative_to(folder).as_posix()}\0{path.stat().st_size}\0".encode())
@@ -65,7 +65,7 @@ def digest_of_folder(folder: Path) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds; ``ValueError`` for a damaged one or NaN, ``OSError`` for one that cannot be read."""
+    """Read a JSON file; ``ValueError`` for a damaged one or NaN, ``OSError`` for one that cannot be read."""
 
     def refuse(constant: str) -> Any:
         raise ValueError(f"{constant} is no JSON")
@@ -77,6 +77,6 @@ def read_json(path: Path) -> Any:
 
 
 def default_jobs() -> int:
-    """Cores that this process may use, where the system tells; otherwise all there are."""
+    """Count the cores that this process may use, where the system tells; otherwise all there are."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1

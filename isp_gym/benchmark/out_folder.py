@@ -140,5 +140,5 @@ def _kind(folder: Path) -> str:
 
 
 def _ours(folder: Path) -> bool:
-    """Whether a folder carries the mark, or is an empty one, which nobody misses."""
+    """Tell whether a folder carries the mark, or is an empty one, which nobody misses."""
     return folder.is_dir() and ((folder / _MARK).is_file() or not any(folder.iterdir()))

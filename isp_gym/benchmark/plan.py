@@ -51,16 +51,16 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """Of all that decides what the row will be: a finished run of the same digest need not be run again."""
+        """Return the digest of what decides the row: a finished run of the same one is not run again."""
         decides = [self.problem.name, self.problem.flat(), self.agent, self.spec, self.options, self.seed]
         return digest_of([*decides, self.pictures, self.checksums, self.split, isp_gym.__version__])
 
     def make_agent(self) -> Agent:
-        """The agent, untrained."""
+        """Make the agent, untrained."""
         return load_agent(self.spec, self.options)
 
     def load_agent(self, folder: Path) -> Agent:
-        """The agent as it was saved in ``folder``, on the problem's device."""
+        """Load the agent as it was saved in ``folder``, on the problem's device."""
         agent = self.make_agent()
         agent.load(folder)
         agent.to(self.problem.env.device)
@@ -85,14 +85,14 @@ class Plan:
         write_json(folder / CARD, self.card)
 
     def is_card_of(self, folder: Path) -> bool:
-        """Whether ``folder`` holds this very run, finished or not."""
+        """Tell whether ``folder`` holds this very run, finished or not."""
         try:
             return read_card(folder, ["digest"])["digest"] == self.digest
         except UserError:
             return False
 
     def folder(self, runs: Path, several: bool) -> Path:
-        """Where the run is kept: ``runs/[PROBLEM/]AGENT/seed-N``."""
+        """Return where the run is kept: ``runs/[PROBLEM/]AGENT/seed-N``."""
         parts = [self.problem.name, self.agent] if several else [self.agent]
         return runs.joinpath(*map(folder_name, parts), f"seed-{self.seed}")
 
@@ -101,7 +101,7 @@ class Plan:
 
 
 def plans_of(config: CompareConfig, checksums: dict[str, dict[str, str]]) -> list[Plan]:
-    """The runs of a comparison in its order: problem by problem, agent by agent, seed by seed."""
+    """List the runs of a comparison in its order: problem by problem, agent by agent, seed by seed."""
     return [
         Plan(
             problem,
@@ -121,12 +121,12 @@ def plans_of(config: CompareConfig, checksums: dict[str, dict[str, str]]) -> lis
 
 
 def folder_name(name: str) -> str:
-    """A name as a folder's name: itself, but for characters that some shells and file systems take for their own."""
+    """Quote what some shells and file systems take for their own, so that a name can be a folder's."""
     return quote(name, safe=" []()+,;=@!^~{}'&#")
 
 
 def read_card(run: Path, keys: Sequence[str] = ("agent", "options", "problem", "config")) -> dict[str, Any]:
-    """What the card of a run's folder says.
+    """Read the metadata of a run's folder.
 
     Raises:
         UserError: It is missing or damaged.

@@ -60,9 +60,10 @@ class Progress:
             self._of_run[name] = self._bars.add_task(title, total=worker.plan.problem.budget)
         self._spent[name] = worker.spent.value
         self._bars.update(self._of_run[name], completed=worker.spent.value)
-        if not self._console.is_terminal and time.monotonic() - self._said >= EVERY:
-            self._said = time.monotonic()
-            self._console.print(self._line(), highlight=False, markup=False, soft_wrap=True)
+        now = time.monotonic()
+        if not self._console.is_terminal and now - self._said >= EVERY:
+            self._said = now
+            self._console.print(self._line(now - self._start), highlight=False, markup=False, soft_wrap=True)
 
     def end(self, worker: Worker) -> None:
         """Show how far a run came."""
@@ -79,14 +80,14 @@ class Progress:
         line = f"{name} seed {row['seed']}: {scores}  ({row['cost']['seconds']:.0f} s{how})"
         self._console.print(line, highlight=False, markup=False)
 
-    def _line(self) -> str:
+    def _line(self, seconds: float) -> str:
         """Say how many runs are done, what is spent, and how long the rest takes at the pace so far."""
         spent, total = sum(self._spent.values()), sum(self._budgets.values())
         to_spend = sum(n - self._spent.get(name, 0) for name, n in self._budgets.items() if name not in self._ended)
         line = f"{len(self._ended)} of {len(self._budgets)} runs done, {spent:,} of {total:,} task evaluations spent"
         if not spent:
             return line
-        minutes = (time.monotonic() - self._start) * to_spend / spent / 60
+        minutes = seconds * to_spend / spent / 60
         return f"{line}, about {minutes:.0f} min left" if minutes >= 1 else f"{line}, less than a minute left"
 
 

@@ -17,7 +17,7 @@ from isp_gym.modules import Bank
 
 
 def made_with(bank: Bank, checksums: dict[str, str] | None) -> dict[str, Any]:
-    """The versions that a row depends on.
+    """Collect the versions that a row depends on.
 
     Args:
         bank: The modules that it was made with.
@@ -38,7 +38,7 @@ def made_with(bank: Bank, checksums: dict[str, str] | None) -> dict[str, Any]:
 
 @lru_cache(maxsize=1)
 def commit() -> str | None:
-    """The commit of the checkout that this package lies in, with ``+`` if files were changed since."""
+    """Find the commit of the checkout that this package lies in, with ``+`` if files were changed since."""
     root = Path(isp_gym.__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return None
@@ -55,7 +55,7 @@ def commit() -> str | None:
 
 
 def machine() -> dict[str, Any]:
-    """What this machine is."""
+    """Describe this machine."""
     return {
         "platform": platform.platform(),
         "processor": platform.processor() or platform.machine(),
@@ -67,7 +67,7 @@ def machine() -> dict[str, Any]:
 
 
 def peak_memory_mb() -> float | None:
-    """Most memory that this process has used, in megabytes, where the system tells."""
+    """Measure the most memory that this process has used, in megabytes, where the system tells."""
     try:
         import resource
     except ImportError:  # Windows

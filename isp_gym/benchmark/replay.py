@@ -56,7 +56,7 @@ class Replayed:
     reason: str = ""
 
     def as_row(self) -> dict[str, Any]:
-        """For a table."""
+        """Return it as a row of a table."""
         state = "differs" if self.faults else "same" if self.checked else "not replayed"
         says = "; ".join(self.faults) or self.reason
         return {"row": self.what, "result": state, "compared": ", ".join(self.checked), "says": says}
@@ -96,7 +96,7 @@ def replay_results(path: Path, sample: int | None = None) -> list[Replayed]:
 
 
 def _missing(content: dict[str, Any], config: CompareConfig) -> list[str]:
-    """Which runs of the config the file does not have, has twice, or has too many of."""
+    """Name the runs of the config that the file does not have, has twice, or has too many of."""
     asked = Counter(product(config.problems, config.agents, config.seeds))
     there = Counter((row["problem"], row["agent"], row["seed"]) for row in (*content["rows"], *content["failures"]))
     odd = sorted(((asked - there) + (there - asked)).elements())
@@ -180,7 +180,7 @@ class _Scenes:
                 raise UserError(f"scene '{scene['scene']}' is of another photo than '{scene['photo']}'")
 
     def compare(self, row: Row, make: Any) -> list[str]:
-        """What differs between the recorded metrics and those of ``make(batch, recorded scenes) -> images``."""
+        """List what differs between the recorded metrics and those of ``make(batch, recorded scenes) -> images``."""
         metric, faults = self.task.metric(), list[str]()
         for start in range(0, len(self.recorded), _CHUNK):
             recorded = self.recorded[start : start + _CHUNK]
@@ -199,7 +199,7 @@ class _Scenes:
 
 
 def _scene_faults(recorded: dict[str, Any], now: dict[str, float]) -> list[str]:
-    """What differs in one scene; a metric that it has not is recorded by its absence."""
+    """List what differs in one scene; a metric that it has not is recorded by its absence."""
     found = []
     for name, value in now.items():
         then = recorded.get(name, float("nan"))
@@ -254,7 +254,7 @@ def _policy(row: Row, problem: Problem, run: Path, scenes: _Scenes) -> list[str]
 
 
 def _pipeline_faults(pipelines: Pipelines, recorded: Sequence[dict[str, Any]]) -> list[str]:
-    """Where the policy's pipelines are not the recorded ones."""
+    """List where the policy's pipelines are not the recorded ones."""
     found = []
     for i, scene in enumerate(recorded):
         if list(pipelines.names(i)) != scene.get("sequence"):

@@ -20,7 +20,7 @@ from isp_gym.plugins import Untrusted
 
 
 def compare_log(row: Row, problem: Problem, run: Path, scenes: Any) -> list[str] | None:
-    """What is wrong with a row's budget and curve; ``None`` if the run's log is not at hand and the row is sound."""
+    """List what is wrong with budget and curve; ``None`` if the run's log is not at hand and the row is sound."""
     faults = _row_faults(row, problem)
     log = _read_log(run / LOG) if (run / LOG).is_file() else None
     if log is not None:
@@ -73,12 +73,12 @@ def _log_faults(row: Row, log: list[dict[str, Any]]) -> list[str]:
 
 
 def _folder_faults(row: Row, problem: Problem, run: Path) -> list[str]:
-    """Where the other files of the run say something else than the row."""
+    """List where the other files of the run say something else than the row."""
     faults, card = [], read_card(run, ("name", "seed", "config"))
     if (card["name"], card["seed"]) != (row["agent"], row["seed"]):
-        faults.append(f"the run's card is of {card['name']} seed {card['seed']}")
+        faults.append(f"the run's metadata are of {card['name']} seed {card['seed']}")
     if digest_of(card["config"]) != digest_of(problem.flat()):
-        faults.append("the run's card has another config")
+        faults.append("the run's metadata have another config")
     try:
         same = row_digest(read_json(run / ROW)) == row["digest"]
     except (OSError, ValueError, AttributeError):
@@ -100,7 +100,7 @@ def _folder_faults(row: Row, problem: Problem, run: Path) -> list[str]:
 
 
 def _curve_faults(row: Row, problem: Problem, run: Path) -> list[str]:
-    """Where a point's saved policy scores otherwise on the validation scenes, or on the test scenes."""
+    """List where a point's saved policy scores otherwise on the validation scenes, or on the test scenes."""
     from isp_gym.benchmark.agent import load_agent
 
     card, faults = read_card(run), []

@@ -19,7 +19,7 @@ _BEST = 10
 
 
 def is_oracle(path: Path) -> bool:
-    """Whether a file looks like an oracle's."""
+    """Tell whether a file looks like an oracle's."""
     try:
         return "problem" in read_json(path)
     except (OSError, ValueError, TypeError):

@@ -27,18 +27,18 @@ _OF_THE_MOMENT = ("cost", "seconds", "digest")
 
 
 def with_digest(row: Row) -> Row:
-    """The row with a digest of all that does not depend on machine or moment."""
+    """Return the row with a digest of all that does not depend on machine or moment."""
     return {**row, "digest": row_digest(row)}
 
 
 def row_digest(row: Row) -> str:
-    """SHA-256 of all of a row that does not depend on machine or moment."""
+    """Compute the SHA-256 of all of a row that does not depend on machine or moment."""
     return digest_of({key: value for key, value in row.items() if key not in _OF_THE_MOMENT})
 
 
 @lru_cache(maxsize=1)
 def schema() -> dict[str, Any]:
-    """The published JSON schema of ``results.json``."""
+    """Read the published JSON schema of ``results.json``."""
     return json.loads(files("isp_gym.benchmark").joinpath("results.schema.json").read_text(encoding="utf-8"))
 
 
@@ -71,11 +71,11 @@ def _validator() -> Any:
 
 
 def finished_row(digest: str, path: Path) -> Row | None:
-    """The row of a finished run, if it is the one asked for and nobody has changed it; otherwise ``None``.
+    """Read the row of a finished run, if it is the one asked for and nobody has changed it; otherwise ``None``.
 
     Args:
         digest: Of the plan, see :class:`isp_gym.benchmark.plan.Plan`.
-        path: ``row.json``, beside the run's card.
+        path: ``row.json``, beside the run's metadata.
     """
     try:
         row, card = read_json(path), read_json(path.with_name(CARD))

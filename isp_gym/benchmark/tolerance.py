@@ -24,12 +24,12 @@ _OTHERS = 1e-2
 
 
 def tolerance(name: str, value: float = 0.0) -> float:
-    """How far a number of that name may be off."""
+    """Return how far a number of that name may be off."""
     return _TOLERANCES.get(name, _OTHERS * max(1.0, abs(value)))
 
 
 def differs(name: str, recorded: float | None, now: float) -> str:
-    """What to say if a number is not what was recorded; empty if it is. Nothing is equal to NaN or infinity."""
+    """Say what differs from the record, an empty text if nothing does. Nothing is equal to NaN or infinity."""
     then = float("nan") if recorded is None else float(recorded)
     if math.isfinite(then) and abs(then - now) <= tolerance(name, then):
         return ""

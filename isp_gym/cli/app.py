@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -26,7 +26,7 @@ for command in (compare, train, evaluate, oracle, replay, envs, modules, rewards
 
 # Faults of the machine that need no traceback: no space, quota, read-only, too many files.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE)
-_UsageError = typer.BadParameter.__bases__[0]  # click's, or in newer versions typer's own copy of it
+_UsageError: type[Exception] = typer.BadParameter.__bases__[0]  # click's, or in newer versions typer's own copy of it
 
 
 @app.callback(invoke_without_command=True)
@@ -61,9 +61,7 @@ def _run() -> int:
         with interrupts():
             return app(standalone_mode=False) or 0
     except _UsageError as error:
-        context = getattr(error, "ctx", None)
-        help_text = f" ('{context.command_path} --help' shows what there is)" if context else ""
-        return _fail(f"{' '.join(error.format_message().split())}{help_text}", 2)
+        return _fail(_usage(error), 2)
     except UserError as error:
         return _fail(str(error), 2)
     except Interrupted as error:
@@ -72,6 +70,12 @@ def _run() -> int:
         if error.errno not in _FULL:
             raise
         return _fail(f"{error.strerror}: {error.filename or 'a file could not be written'}", 2)
+
+
+def _usage(error: Any) -> str:
+    """Say in one line what of a command line cannot be understood."""
+    said = " ".join(error.format_message().split())
+    return f"{said} ('{error.ctx.command_path} --help' shows what there is)" if error.ctx else said
 
 
 def _fail(message: str, code: int) -> int:

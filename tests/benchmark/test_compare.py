@@ -13,8 +13,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 
+from isp_gym.benchmark.compare import compare
 from isp_gym.benchmark.results import read_results
+from isp_gym.benchmark.workers import Worker
 from isp_gym.data import DataSource, MemoryStore, SceneSet
 from isp_gym.errors import UserError
 from isp_gym.pipelines import Pipelines
@@ -232,7 +235,7 @@ class Sleeper:
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks for processes in /proc")
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL], ids=lambda end: end.name)
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda end: end.name)
 def test_however_it_ends_it_leaves_no_process(tmp_path, end):
     (tmp_path / "sleeper.py").write_text(SLEEPER)
     scenes = "image_size: 16\nscenes: {train: 2, validation: 1, test: 1}\nseeds: [0, 1]\n"
@@ -253,7 +256,7 @@ def test_however_it_ends_it_leaves_no_process(tmp_path, end):
         for pid in _marked(mark):
             os.kill(pid, signal.SIGKILL)
     if end != signal.SIGKILL:
-        assert process.returncode == 130 and said.startswith(
+        assert process.returncode == 128 + end and said.startswith(
             "isp-gym: interrupted; 0 of 2 runs are finished and kept in"
         )
     assert (tmp_path / "x.partial").exists() and not (tmp_path / "x").exists()
@@ -277,3 +280,18 @@ def _marked(mark):
         if f"MARK={mark}".encode() in environment.split(b"\0"):
             found.append(int(name))
     return found
+
+
+def test_several_at_a_time_begin_with_the_configs_last_and_rows_keep_its_order(tmp_path, tiny, monkeypatch):
+    begun = []
+    start = Worker.start
+
+    def remember(plan, folder):
+        begun.append((plan.agent, plan.seed))
+        return start(plan, folder)
+
+    monkeypatch.setattr(Worker, "start", remember)
+    agents = {name: {"agent": "input"} for name in ("a", "b")}
+    results = compare(tiny(agents, seeds=[0, 1]), tmp_path / "x", jobs=2, console=Console(quiet=True))
+    assert begun == [("b", 1), ("b", 0), ("a", 1), ("a", 0)]
+    assert [(row["agent"], row["seed"]) for row in results["rows"]] == begun[::-1]

@@ -63,6 +63,14 @@ def test_one_agent_twice_under_two_names(tmp_path):
         (MINIMAL + "split: test", "unknown config key 'split'"),
         (MINIMAL + "num_scenes: 3", "unknown config key 'num_scenes'"),
         (MINIMAL + "scenes: {training: 3}", "training"),
+        (MINIMAL + "scenes: 5", "'scenes' must be a mapping, such as {train: 512, validation: 32, test: 32}, not 5"),
+        (MINIMAL + "oracle: o.json", "'oracle' must be a mapping, such as {file: .*}, not 'o.json'"),
+        (MINIMAL + "seeds: 5", r"'seeds' must be a list, such as \[0, 1, 2\], not 5"),
+        (MINIMAL + "modules: gamma", "'modules' must be a list, not 'gamma'"),
+        (MINIMAL + "budget: 0100", "YAML reads 0100 as 64"),
+        (MINIMAL + "budget: 1.5", "'budget'.*1.5"),
+        ("agents: [input]", r"'agents' must be a mapping, such as {posisp: {}, camera: {}}, not \['input'\]"),
+        ("agents: {input: false}", "names no agents"),
         (MINIMAL + "budget: many", "budget.*many"),
         (MINIMAL + "budget: 0", "'budget' must be at least 1"),
         (MINIMAL + "curve_points: 0", "'curve_points' must be at least 1"),
@@ -103,6 +111,38 @@ def test_what_is_wrong_is_named_in_one_line(tmp_path, text, message):
     with pytest.raises(UserError, match=message) as caught:
         load_config(write(tmp_path, text))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "only", "names"),
+    [
+        ("a: {agent: input}, b: {agent: input}, c: {agent: input}", [], ["a", "b", "c"]),
+        ("a: {agent: input}, b: false, c: {agent: input}", [], ["a", "c"]),
+        ("a: {agent: input}, b: {agent: input}, c: {agent: input}", ["c,a"], ["a", "c"]),
+        ("a: {agent: input}, b: {agent: input}, c: {agent: input}", ["b", "a"], ["a", "b"]),
+        ("'a,b': {agent: input}, a: {agent: input}", ["a,b"], ["a,b"]),
+    ],
+)
+def test_some_agents_of_a_config(tmp_path, text, only, names):
+    config = load_config(write(tmp_path, f"agents: {{{text}}}"), only=only)
+    assert list(config.agents) == list(config.flat()["agents"]) == names
+
+
+def test_an_agent_that_the_config_has_not_cannot_be_chosen(tmp_path):
+    with pytest.raises(UserError, match=r"unknown agent of the config 'camera' \(known: input\)"):
+        load_config(write(tmp_path, MINIMAL), only=["input,camera"])
+
+
+def test_whole_floats_are_integers(tmp_path):
+    config = load_config(write(tmp_path, MINIMAL + "budget: 1e6\nscenes: {train: 1e1}\nseeds: [2e0]"))
+    assert (only(config).budget, only(config).scenes.train, config.seeds) == (10**6, 10, [2])
+
+
+def test_a_shipped_config_with_another_laid_over_it(tmp_path):
+    config = load_config(["quick", write(tmp_path, "scenes: {test: 2}\nseeds: [7]\nagents: {dark: {agent: input}}")])
+    scenes = only(config).scenes
+    assert (scenes.train, scenes.validation, scenes.test, config.seeds) == (512, 32, 2, [7])
+    assert list(config.agents)[-2:] == ["posisp", "dark"]
 
 
 def test_missing_file(tmp_path):

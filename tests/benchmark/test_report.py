@@ -85,7 +85,7 @@ def test_scenes_left_out_are_counted(page_of):
         for row in results["rows"]:
             row["scenes_left_out"] = 2
 
-    assert "2 test scenes have a constant target" in page_of(leave_out)
+    assert "The means leave out 2 test scenes with a constant target" in page_of(leave_out)
 
 
 def test_an_upper_bound_is_not_the_best(page, page_of):
@@ -97,3 +97,24 @@ def test_an_upper_bound_is_not_the_best(page, page_of):
     changed = page_of(bound)
     assert f'<tr class="best"><td>{bound.agent}' in page
     assert f'<tr class="best"><td>{bound.agent}' not in changed
+
+
+def test_numbers_and_their_nouns_agree(page, page_of):
+    one = " ".join(page.split())
+    assert "<p>1 seed, 48 task evaluations" in one and "One seed: how much training varies is not known." in one
+    assert "one process on one core, without" in one and "of 3 photographs, " in one
+
+    def more(results):
+        results["config"]["seeds"] = [1, 2]
+        results["cost"]["jobs"] = 3
+        results["failures"] = [{"agent": "camera", "seed": 2}]
+
+    several = " ".join(page_of(more).split())
+    assert "<p>2 seeds, 48 task evaluations" in several and "Mean ± standard deviation over seeds" in several
+    assert "one process on one core beside 2 others, without" in several
+    assert "1 run failed, missing here: camera, seed 2." in several
+
+
+def test_headings_and_sentences_begin_with_a_capital(page):
+    found = re.findall(r"<(?:h1|h2|h3|th|p)(?: class=\"\w+\")?>\s*([^\s<])", page)
+    assert len(found) > 12 and not [first for first in found if first.islower()]

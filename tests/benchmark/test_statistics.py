@@ -229,7 +229,7 @@ class TestWords:
 
     def test_one_seed_is_said(self):
         assert compare(np.ones((1, 12)), np.zeros((2, 12))).notes == [
-            "a has one seed: how its runs vary is not in the interval"
+            "Only one seed of a: how its runs vary is not in the interval"
         ]
 
     def test_what_a_single_images_map_is(self):
