@@ -97,6 +97,16 @@ def test_evaluate_prints_the_pipeline_in_physical_units(cli):
     assert description and description[0] in err
 
 
+def test_evaluate_says_on_standard_error_what_it_is_doing(cli):
+    code, out, err = cli("evaluate", "--policy", "random", "--config", "c.yaml", "--budget", "32")
+    assert code == 0 and "PSNR" in out and "training" not in out
+    assert err.splitlines() == [
+        "loading 2 test scenes of photos",
+        "training random with budget 32",
+        "scoring 2 test scenes",
+    ]
+
+
 def test_evaluate_names_a_policy_that_is_not_there(cli):
     code, _, err = cli("evaluate", "--policy", "posisp:none.pth")
     assert code == 2 and "none.pth" in err

@@ -20,21 +20,42 @@ if TYPE_CHECKING:
     from isp_gym.envs.config import EnvConfig
 
 OBSERVES = ("raw", "camera", "target")
-_TENSORS, _CARD = "policy.safetensors", "policy.json"
+_TENSORS, _METADATA = "policy.safetensors", "policy.json"
 
 
 class Agent:
     """Base of agents: learns from a :class:`Training`, then makes a pipeline, or an image, of every image.
 
-    A subclass defines ``train`` and either ``pipelines`` or ``enhance``. The options of the config become arguments of
-    its constructor, which must be cheap. To be saved, it defines ``state`` and ``load_state``. A plain class with
-    ``train`` and ``pipelines`` or ``enhance`` takes part as well (:class:`PlainAgent`).
+    A subclass defines ``train``, and one of ``pipelines`` and ``enhance``. The options of the config become arguments
+    of its constructor, which must be cheap. All else is a capability, which a subclass has by defining it:
+
+    =====================================  =============================================================================
+    Capability                             What it is for
+    =====================================  =============================================================================
+    ``pipelines``                          Rows name modules and parameters, and replay without the agent.
+    ``enhance``                            For what is no sequence of modules; rows hold metrics only.
+    ``state`` and ``load_state``           The policy is saved: it can be evaluated, exported and resumed from, its best
+                                           point is chosen on the validation scenes, and its curve has test scores.
+    ``networks``                           Its size is reported, and :meth:`to` moves it to the images' device.
+    ``diagnostics``                        Numbers beside each point of the learning curve.
+    ``check``                              A problem that it cannot learn is refused before any work is done.
+    ``exact_resume``                       An interrupted training ends as if it had not been.
+    =====================================  =============================================================================
+
+    A plain class with ``train`` and ``pipelines`` or ``enhance`` takes part as well (:class:`PlainAgent`).
 
     Attributes:
         observes: What it is shown: ``"raw"``, the input; ``"camera"``, what the camera itself made of the shot; or
-            ``"target"``, the well-lit picture (an upper bound, no rival).
-        exact_resume: Whether a training that goes on from a checkpoint ends with the same numbers to the bit; the agent
-            then hands its learner to :meth:`Training.resume` and :meth:`Training.checkpoint`.
+            ``"target"``, the well-lit picture (an upper bound, not a baseline).
+        exact_resume: Whether a training that is resumed from a checkpoint ends with the same numbers to the bit; the
+            agent then hands its learner to :meth:`Training.resume` and :meth:`Training.checkpoint`.
+
+    Example:
+        >>> class Half(Agent):
+        ...     def train(self, training): pass
+        ...     def enhance(self, images): return images / 2
+        >>> Half().can_be_saved, Half().makes_pipelines, Half().observes
+        (False, False, 'raw')
     """
 
     observes: ClassVar[str] = "raw"
@@ -42,7 +63,7 @@ class Agent:
 
     @property
     def networks(self) -> nn.Module | None:
-        """What it needs at inference and nothing else; its size is in the table."""
+        """The networks that it needs at inference, and no others; their size is in the table."""
         return None
 
     def check(self, setting: EnvConfig) -> None:
@@ -60,8 +81,8 @@ class Agent:
 
         Returns:
             The pipelines; or module tokens (B, L) int64, padded with the bank's end token, and normalised parameters
-            (B, P), or (B, L, P) with a row a step. Steps that the problem's rules do not allow are dropped, as in the
-            environments.
+            (B, P), or (B, L, P) with one row per step. Steps that the problem's rules do not allow are dropped, as in
+            the environments.
         """
         raise NotImplementedError
 
@@ -70,11 +91,11 @@ class Agent:
         raise NotImplementedError
 
     def diagnostics(self) -> dict[str, float]:
-        """Numbers to draw beside the learning curve."""
+        """Return numbers to plot beside the learning curve."""
         return {}
 
     def state(self) -> dict[str, Any]:
-        """What was learned, and all that is needed to use it again: tensors, and values that JSON can hold.
+        """Return what was learned, and all that is needed to use it again: tensors, and values that JSON can hold.
 
         Nothing of the data or the device that it was trained on.
         """
@@ -98,10 +119,10 @@ class Agent:
         """Write :meth:`state` to ``folder``: ``policy.safetensors`` and ``policy.json``; nothing is pickled."""
         state = self.state()
         tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
-        card = {key: value for key, value in state.items() if key not in tensors}
+        metadata = {key: value for key, value in state.items() if key not in tensors}
         copies = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
         save_file(copies, folder / _TENSORS)
-        (folder / _CARD).write_text(json.dumps(card, indent=1))
+        (folder / _METADATA).write_text(json.dumps(metadata, indent=1))
 
     def load(self, folder: Path) -> None:
         """Read what :meth:`save` wrote.
@@ -111,7 +132,7 @@ class Agent:
         """
         name = type(self).__name__
         try:
-            state = {**json.loads((folder / _CARD).read_text()), **load_file(folder / _TENSORS)}
+            state = {**json.loads((folder / _METADATA).read_text()), **load_file(folder / _TENSORS)}
         except Exception as error:  # whatever a damaged file makes its reader raise
             raise UserError(f"'{folder}' holds no saved {name}: {one_line(error)}") from error
         try:
@@ -146,7 +167,7 @@ class PlainAgent(Agent):
         self.observes = agent.observes if self._has("observes") else "raw"  # type: ignore[misc]
 
     def _has(self, name: str) -> bool:
-        """Whether the class or the instance has it; errors inside a property of the user's are not swallowed."""
+        """Return whether the class or the instance has it; errors inside a property of the user's are not swallowed."""
         try:
             inspect.getattr_static(self.agent, name)
         except AttributeError:
@@ -171,7 +192,7 @@ class PlainAgent(Agent):
         return self.agent.enhance(images)
 
     def diagnostics(self) -> dict[str, float]:
-        """The agent's, if it has any."""
+        """Return the agent's, if it has any."""
         return self.agent.diagnostics() if self._has("diagnostics") else {}
 
     @property
@@ -194,7 +215,7 @@ class PlainAgent(Agent):
 
 
 def agent_names() -> dict[str, str]:
-    """The registered agents: name -> ``package.module:Class``."""
+    """Return the registered agents: name -> ``package.module:Class``."""
     return plugins.plugin_names("agents")
 
 
@@ -217,7 +238,7 @@ def load_agent(spec: str, options: Mapping[str, Any] | None = None) -> Agent:
 
 
 def as_agent(made: Any, name: str) -> Agent:
-    """An instance of any class as an agent.
+    """Return an instance of any class as an agent.
 
     Raises:
         UserError: It lacks a method that it needs, or observes what there is not.
@@ -237,5 +258,5 @@ def _defines(agent: Agent, method: str) -> bool:
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, in one line."""
+    """Return what an error says, in one line."""
     return " ".join(str(error).split()) or type(error).__name__

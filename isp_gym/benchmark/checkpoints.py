@@ -19,6 +19,15 @@ class Checkpoints:
     Args:
         folder: Made with the first checkpoint.
         keep: How many of the last ones stay, at least 1.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     checkpoints = Checkpoints(Path(folder), keep=1)
+        ...     checkpoints.save({"iteration": 1})
+        ...     checkpoints.save({"iteration": 2})
+        ...     checkpoints.latest(), len(list(Path(folder).iterdir()))
+        ({'iteration': 2}, 1)
     """
 
     def __init__(self, folder: Path, keep: int) -> None:
@@ -36,7 +45,7 @@ class Checkpoints:
             self._path(number).unlink(missing_ok=True)
 
     def latest(self) -> dict[str, Any] | None:
-        """The last checkpoint; ``None`` if there is none.
+        """Read the last checkpoint; ``None`` if there is none.
 
         Raises:
             UserError: It is damaged.
@@ -48,7 +57,7 @@ class Checkpoints:
         try:
             return torch.load(path, weights_only=True, map_location="cpu")
         except Exception as error:  # whatever a damaged file makes torch raise
-            raise UserError(f"the checkpoint '{path}' is damaged; delete it to go on from the one before") from error
+            raise UserError(f"the checkpoint '{path}' is damaged; delete it to resume from the one before") from error
 
     def clear(self) -> None:
         """Remove them all: the run is finished."""

@@ -55,12 +55,12 @@ class Curve:
         return point
 
     def best(self) -> Point:
-        """The point with the highest validation score, the last of several."""
+        """Return the point with the highest validation score, the last of several."""
         score = self.task.score_in(self.points[0])
         return max(reversed(self.points), key=lambda point: point[score])
 
     def saved(self, task_evaluations: float) -> Path:
-        """Where the policy of a point is."""
+        """Return where the policy of a point is."""
         return self.folder / f"{int(task_evaluations)}"
 
     def add_test_scores(self, setting: EnvConfig) -> None:
@@ -73,9 +73,9 @@ class Curve:
             point[f"test_{score}"] = evaluate(agent, scenes, self.rules, self.task).metrics[score]
 
     def state(self) -> dict[str, Any]:
-        """The points so far, for a checkpoint."""
+        """Return the points so far, for a checkpoint."""
         return {"points": [dict(point) for point in self.points], "due": self.due}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what :meth:`state` gave."""
+        """Restore what :meth:`state` returned."""
         self.points, self.due = [dict(point) for point in state["points"]], state["due"]

@@ -1,4 +1,4 @@
-"""How good an agent is on scenes that it has not seen."""
+"""Evaluation of an agent on scenes that it has not seen."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _asking() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What came of it.
+    """Metrics, pipelines and images of an agent on a set of scenes.
 
     Attributes:
         outputs: The first processed images, (n, 3, H, W), as many as were asked for.
@@ -60,7 +60,7 @@ class Evaluation:
         return 0 if self.pipelines is None else int(self.pipelines.refused.sum())
 
     def row(self, i: int) -> dict[str, Any]:
-        """Scene i's metrics and its exact pipeline; JSON has no NaN, so what it has not is left out."""
+        """Return scene i's metrics and its exact pipeline; JSON has no NaN, so what it has not is left out."""
         numbers = {name: float(values[i]) for name, values in self.per_scene.items() if not values[i].isnan()}
         return numbers if self.pipelines is None else {**numbers, **self.pipelines.record(i)}
 
@@ -74,7 +74,7 @@ def evaluate(
     keep: int = 0,
     on_batch: Callable[[int], None] = lambda scored: None,
 ) -> Evaluation:
-    """Run an agent on all scenes; it sees what it observes of them only.
+    """Run an agent on all scenes; it is shown what it observes of them only.
 
     Args:
         agent: Asked for pipelines or images.
@@ -88,25 +88,25 @@ def evaluate(
         UserError: The agent returned something of the wrong kind, or numbers that are not finite; or a metric is not
             defined on these scenes.
     """
-    metric, parts = task.metric(), []
+    metric, chunks = task.metric(), []
     kept: list[Tensor] = []
     for batch in batches(scenes):
         outputs, pipelines = process(agent, batch, rules)
-        parts.append((metric.update(outputs, batch), pipelines))
+        chunks.append((metric.update(outputs, batch), pipelines))
         kept.append(outputs[: max(0, keep - sum(len(images) for images in kept))])
-        on_batch(min(len(parts) * _CHUNK, len(scenes)))
-    made = [pipelines.to("cpu") for _, pipelines in parts if pipelines is not None]
+        on_batch(min(len(chunks) * _CHUNK, len(scenes)))
+    made = [pipelines.to("cpu") for _, pipelines in chunks if pipelines is not None]
     return Evaluation(
         torch.cat(kept),
         defined(metric.compute(), scenes),
-        {name: torch.cat([per_scene[name] for per_scene, _ in parts]) for name in parts[0][0]},
+        {name: torch.cat([per_scene[name] for per_scene, _ in chunks]) for name in chunks[0][0]},
         Pipelines.cat(made) if made else None,
         metric.left_out(),
     )
 
 
 def batches(scenes: SceneSet) -> Iterator[SceneBatch]:
-    """All scenes, some at a time, read by the benchmark itself."""
+    """Yield all scenes in chunks, read by the benchmark itself."""
     for start in range(0, len(scenes), _CHUNK):
         with lifted():
             batch = scenes.batch(range(start, min(start + _CHUNK, len(scenes))))
@@ -114,7 +114,7 @@ def batches(scenes: SceneSet) -> Iterator[SceneBatch]:
 
 
 def defined(metrics: dict[str, float], scenes: SceneSet) -> dict[str, float]:
-    """The metrics; ``UserError`` if one is NaN, which tables cannot rank by and JSON cannot hold."""
+    """Return the metrics; ``UserError`` if one is NaN, which tables cannot rank by and JSON cannot hold."""
     for name, value in metrics.items():
         if math.isnan(value):
             raise UserError(
@@ -125,7 +125,7 @@ def defined(metrics: dict[str, float], scenes: SceneSet) -> dict[str, float]:
 
 
 def process(agent: Agent, batch: SceneBatch, rules: Rules) -> tuple[Tensor, Pipelines | None]:
-    """What an agent makes of some scenes; arguments and errors as for :func:`evaluate`.
+    """Run an agent on some scenes; arguments and errors as for :func:`evaluate`.
 
     Returns:
         Images (B, 3, H, W), and the pipelines that made them, or ``None`` of an agent that only enhances.
@@ -144,7 +144,7 @@ def process(agent: Agent, batch: SceneBatch, rules: Rules) -> tuple[Tensor, Pipe
 
 
 def pipelines_of(agent: Agent, images: Tensor, rules: Rules) -> Pipelines:
-    """An agent's pipelines for images (B, 3, H, W), admitted by the rules as the environments admit actions.
+    """Ask an agent for pipelines of images (B, 3, H, W), admitted by the rules as the environments admit actions.
 
     Raises:
         UserError: What it answers is of the wrong kind.
@@ -184,5 +184,5 @@ def _observed(agent: Agent, batch: SceneBatch) -> Tensor:
 
 
 def name_of(agent: Agent) -> str:
-    """What an agent's class is called."""
+    """Return the name of an agent's class."""
     return type(agent.agent if isinstance(agent, PlainAgent) else agent).__name__

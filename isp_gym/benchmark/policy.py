@@ -32,12 +32,12 @@ from isp_gym.pipelines import Rules
 
 
 def is_run(spec: str) -> bool:
-    """Whether a SPEC names the folder of a run; an agent's name goes before a folder of that name."""
+    """Return whether a SPEC names the folder of a run; an agent's name goes before a folder of that name."""
     return spec not in agent_names() and Path(spec).is_dir()
 
 
 def problem_of_run(run: Path) -> Problem:
-    """The problem that a run was made with."""
+    """Return the problem that a run was made with."""
     card = read_card(run)
     return Problem.of(card["problem"], card["config"])
 
@@ -53,9 +53,9 @@ def load_policy(
     """Make or read a policy.
 
     Args:
-        spec: The folder of a run (``OUT/runs/AGENT/seed-N``); ``AGENT:FILE`` for an agent that reads files of others
-            (``posisp:FILE.pth``, a checkpoint of its authors' release); or the name of an agent, which is trained first
-            if it learns.
+        spec: The folder of a run (``OUT`` of a training, ``OUT/runs/AGENT/seed-N`` of a comparison); ``AGENT:FILE`` for
+            an agent that reads files of others (``posisp:FILE.pth``, a checkpoint of its authors' release); or the name
+            of an agent, which is trained first if it learns.
         problem: What it is to be evaluated on; a run or a file brings its own modules along.
         budget: Task evaluations to train a named agent with.
         seed: Of its training.
@@ -79,7 +79,9 @@ def load_policy(
         agent = cls.from_released(file)
         return _on_device(agent, problem), _with_rules(problem, agent.rules, given), 0
     if "/" in spec and ":" not in spec:
-        raise UserError(f"no run at '{spec}'; give OUT/runs/AGENT/seed-N of a comparison, or the name of an agent")
+        raise UserError(
+            f"no run at '{spec}'; give OUT/runs/AGENT/seed-N of a comparison, OUT of a training, or an agent's name"
+        )
     agent, spent = load_agent(spec), Budget(budget, round(budget * problem.steps_per_evaluation))
 
     def now() -> tuple[str, float]:
@@ -97,7 +99,7 @@ def _train(agent: Agent, setting: EnvConfig, seed: int, budget: Budget) -> None:
 
 
 def load_run(run: Path) -> Agent:
-    """The policy that a run has made, on the CPU.
+    """Load the policy that a run has made, on the CPU.
 
     Raises:
         UserError: The run is not finished, damaged, or its agent cannot be saved.
@@ -115,17 +117,17 @@ def _learned_nothing(run: Path) -> bool:
     try:
         return read_json(run / "row.json")["task_evaluations"] == 0
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"'{run}' is no finished run: {error}; run the comparison again") from error
+        raise UserError(f"'{run}' is no finished run: {error}; run it again") from error
 
 
 def _on_device(agent: Agent, problem: Problem) -> Agent:
-    """Networks are kept on the CPU; images will be where the problem says."""
+    """Move an agent to where the problem's images will be; saved networks are on the CPU."""
     agent.to(problem.env.device)
     return agent
 
 
 def _with_rules(problem: Problem, rules: Rules, given: Collection[str]) -> Problem:
-    """The problem with the policy's own modules and rules; ``UserError`` if the user has asked for others."""
+    """Return the problem with the policy's own modules and rules; ``UserError`` if the user has asked for others."""
     own: dict[str, Any] = {
         "bank": rules.bank.name,
         "modules": list(rules.bank.specs),

@@ -30,7 +30,7 @@ def seed_everything(seed: int) -> int:
 
 
 def random_state() -> dict[str, Any]:
-    """The state of every generator, as tensors and plain values."""
+    """Return the state of every generator, as tensors and plain values."""
     kind, keys, position, has_gauss, gauss = np.random.get_state()
     version, words, second = random.getstate()
     return {
@@ -42,7 +42,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Go on from what :func:`random_state` gave."""
+    """Restore what :func:`random_state` returned."""
     torch.set_rng_state(state["torch"])
     if state["cuda"] and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(state["cuda"])
@@ -53,14 +53,14 @@ def set_random_state(state: dict[str, Any]) -> None:
 
 
 def as_torch_starts() -> None:
-    """Take back what an agent may have changed for the whole process: the default dtype, and gradients."""
+    """Reset what an agent may have changed for the whole process: the default dtype, and gradients."""
     torch.set_default_dtype(torch.float32)
     torch.set_grad_enabled(True)
 
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Compute inside as in a fresh process; what follows goes on as if nothing had been drawn or changed."""
+    """Compute inside as in a fresh process; what follows goes on as if nothing had been sampled or changed."""
     state, dtype, grad = random_state(), torch.get_default_dtype(), torch.is_grad_enabled()
     as_torch_starts()
     try:

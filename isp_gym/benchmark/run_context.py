@@ -32,17 +32,18 @@ class Stalled(BaseException):
 
 
 class Run:
-    """Owns everything that a training may touch; its public face is :class:`isp_gym.benchmark.Training`.
+    """The context of one run: all that a training may touch; :class:`isp_gym.benchmark.Training` is its public face.
 
     Args:
         plan: What is run.
-        folder: The run's own folder; a checkpoint in it is gone on from.
+        folder: The run's own folder; a checkpoint in it is resumed from.
 
     Attributes:
         budget: What has been spent.
         curve: The learning curve.
         train_scenes_read: Ids of the training scenes that were read, whoever read them, when the training has ended.
-        resumed: How often the run was interrupted and went on.
+        resumed: How often the run was interrupted and resumed.
+        went_on: Whether it was resumed from a checkpoint in this process.
         stop_requested: Set from outside to let the run save itself and end at its next checkpoint.
         in_training: Whether the agent is learning now, and not being measured or saved.
         stalled: Set by who ends a training in which nothing is spent any more.
@@ -67,7 +68,7 @@ class Run:
 
     @contextmanager
     def open(self) -> Iterator[None]:
-        """Seal the test and validation scenes, count every score, note every scene read; seeds all random numbers.
+        """Seal the test and validation scenes, count every score, note every scene read, and seed all random numbers.
 
         The agent lives in here from its construction to its test. The benchmark itself reads sealed scenes by
         :func:`isp_gym.data.access.lifted`.
@@ -109,7 +110,7 @@ class Run:
                 as_torch_starts()  # whatever the agent has changed for its own training
 
     def checkpoint(self, agent: Any, learner: Learner | None) -> None:
-        """See :meth:`isp_gym.benchmark.Training.checkpoint`."""
+        """Note a point and save the run if that is due, see :meth:`isp_gym.benchmark.Training.checkpoint`."""
         spent = self.budget.task_evaluations
         due = spent >= self.curve.due
         if due:
@@ -123,7 +124,7 @@ class Run:
             raise Stopped
 
     def resume(self, learner: Learner) -> bool:
-        """See :meth:`isp_gym.benchmark.Training.resume`."""
+        """Restore the run from its last checkpoint, see :meth:`isp_gym.benchmark.Training.resume`."""
         state = self.checkpoints.latest()
         if state is None:
             (self.folder / LOG).unlink(missing_ok=True)
@@ -138,7 +139,7 @@ class Run:
         return True
 
     def log(self, numbers: dict[str, float]) -> None:
-        """See :meth:`isp_gym.benchmark.Training.log`."""
+        """Note numbers in the log, see :meth:`isp_gym.benchmark.Training.log`."""
         for name, number in numbers.items():
             try:
                 numbers[name] = float(number)
@@ -169,7 +170,7 @@ class Run:
 
     @contextmanager
     def _aside(self) -> Iterator[None]:
-        """What the benchmark itself does in the middle of a training, which is not the agent's time."""
+        """Do what is not the agent's part of a training: the clock and the timeout stand still."""
         self.in_training = False
         with self._clock.paused():
             yield

@@ -19,7 +19,7 @@ from isp_gym.benchmark.problem import Problem
 from isp_gym.benchmark.results import ROW, Row, finished_row
 from isp_gym.benchmark.run_context import LOG
 from isp_gym.benchmark.status import Status
-from isp_gym.benchmark.workers import Worker, run_all
+from isp_gym.benchmark.workers import Worker, run_all, start_server
 from isp_gym.data import data_card
 from isp_gym.data.access import seal
 from isp_gym.errors import UserError, unknown
@@ -85,6 +85,7 @@ def train(config: CompareConfig, out: Path, status: Status | None = None, resume
         Interrupted: The user has asked for an end; what can be gone on from is in ``OUT.partial``.
     """
     folder, status = OutFolder(out, "training"), status or Status()
+    start_server()
     with seal("test"):
         (problem,) = config.problems.values()
         with status.doing(f"loading {' and '.join(SPLITS_READ)} scenes of {problem.env.data}"):

@@ -20,10 +20,10 @@ from isp_gym.pipelines import Pipelines, Rules
 
 
 class Learner(Protocol):
-    """What goes on in a training besides the policy: optimisers, schedules, positions, buffers (as in torch)."""
+    """The state of a training besides the policy: optimisers, schedules, positions, buffers (as in torch)."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the next iteration depends on: tensors, numbers, strings, and containers of them."""
+        """Return all that the next iteration depends on: tensors, numbers, strings, and containers of them."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -58,6 +58,14 @@ class Training:
         setting: As given.
         seed: As given.
         transition: The differentiable core, for learners that need gradients through the pipeline.
+
+    Example:
+        >>> training = Training(EnvConfig(image_size=16, num_scenes=2), seed=0, budget=Budget(8))
+        >>> env = training.make_vec("ISP/Sequence-v0", num_envs=4)
+        >>> _ = env.reset(seed=training.seed)
+        >>> _ = env.step(env.action_space.sample())
+        >>> training.remaining
+        4
     """
 
     def __init__(self, setting: EnvConfig, seed: int, budget: Budget, recorder: Recorder | None = None) -> None:
@@ -93,13 +101,24 @@ class Training:
         return self._budget.remaining
 
     def make(self, env_id: str, **options: Any) -> gym.Env:
-        """``gymnasium.make`` with this setting and budget; reset it with ``seed=training.seed``."""
+        """Make an environment with this setting and budget; reset it with ``seed=training.seed``.
+
+        Args:
+            env_id: Registered id, such as ``"ISP/Sequence-v0"``.
+            **options: Further arguments of ``gymnasium.make``.
+        """
         env = gym.make(env_id, **asdict(self.setting), **options)
         env.unwrapped.share_budget(self._budget)  # type: ignore[attr-defined]
         return env
 
     def make_vec(self, env_id: str, num_envs: int, **options: Any) -> gym.vector.VectorEnv:
-        """``gymnasium.make_vec`` with this setting and budget; reset it with ``seed=training.seed``."""
+        """Make a vector environment with this setting and budget; reset it with ``seed=training.seed``.
+
+        Args:
+            env_id: Registered id, such as ``"ISP/Sequence-v0"``.
+            num_envs: Sub-environments, which step in one batch.
+            **options: Further arguments of ``gymnasium.make_vec``.
+        """
         settings = {**asdict(self.setting), **options}
         env = gym.make_vec(env_id, num_envs, vectorization_mode="vector_entry_point", **settings)
         env.unwrapped.share_budget(self._budget)  # type: ignore[attr-defined]
@@ -119,18 +138,18 @@ class Training:
         Returns:
             Indices into :attr:`scenes`, (n,) int64.
         """
-        lanes, numbers = torch.broadcast_tensors(torch.as_tensor(sub_environments), torch.as_tensor(episodes))
-        seeds = (np.uint64(self.seed) + lanes.reshape(-1).numpy().astype(np.uint64)).astype(np.uint64)
+        indices, numbers = torch.broadcast_tensors(torch.as_tensor(sub_environments), torch.as_tensor(episodes))
+        seeds = (np.uint64(self.seed) + indices.reshape(-1).numpy().astype(np.uint64)).astype(np.uint64)
         return torch.from_numpy(scene_indices(seeds, numbers.reshape(-1).numpy().astype(np.uint64), len(self.scenes)))
 
     def resume(self, learner: Learner) -> bool:
-        """Let ``learner`` go on where an interrupted run ended; call it once, when everything is made.
+        """Restore ``learner`` to where an interrupted run ended; call it once, when everything is made.
 
         The networks of the agent are part of the learner's state. The random numbers of torch, numpy and python go on
         too.
 
         Returns:
-            Whether there was something to go on from.
+            Whether there was something to resume from.
         """
         return self._recorder is not None and self._recorder.resume(learner)
 
@@ -141,7 +160,8 @@ class Training:
 
         Args:
             agent: The agent itself.
-            learner: What :meth:`resume` would be given; ``None`` for an agent that cannot go on, whose run starts anew.
+            learner: What :meth:`resume` would be given; ``None`` for an agent that cannot be resumed: its run starts
+                anew.
         """
         if self._recorder is not None:
             self._recorder.checkpoint(agent, learner)

@@ -129,6 +129,15 @@ def run_all(
         _end(running)
 
 
+def start_server() -> None:
+    """Start the fork server, if it is not running, so that what it forks does not inherit a seal that is put up later.
+
+    What is sealed when it starts would be sealed for every run of this process, for as long as it lives.
+    """
+    with _signals_blocked():
+        _start_server(_context())
+
+
 def _end(workers: list[Worker]) -> None:
     for worker in workers:
         worker.stop()

@@ -205,9 +205,11 @@ class TestInterrupted:
         (tmp_path / "run").mkdir()
         (tmp_path / "run" / "log.jsonl").write_text("of another time")
         (tmp_path / "run" / "test-7.png").write_text("of another time")
+        (tmp_path / "run" / "notes.txt").write_text("of the user")
         row = run(plan, tmp_path / "run")
         assert row["cost"]["resumed"] == 0 and not (tmp_path / "run" / "test-7.png").exists()
         assert "of another time" not in (tmp_path / "run" / "log.jsonl").read_text()
+        assert (tmp_path / "run" / "notes.txt").exists()
 
     def test_an_agent_that_does_not_go_on_to_the_bit_is_marked(self, plan_of, tmp_path):
         plan = plan_of(f"{__name__}:Inexact", {"levels": LEVELS})
