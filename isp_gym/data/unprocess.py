@@ -81,7 +81,7 @@ class UnprocessSettings:
         """Turn a list, as YAML and JSON have it, into a tuple of two numbers."""
         value = getattr(self, name)
         if not (isinstance(value, (list, tuple)) and len(value) == 2 and all(map(_is_number, value))):
-            default = list(type(self).__dataclass_fields__[name].default)
+            default = list(getattr(type(self), name))
             raise ValueError(f"{name} must be {words}, such as {default}, not {value!r}")
         object.__setattr__(self, name, (float(value[0]), float(value[1])))
         return getattr(self, name)

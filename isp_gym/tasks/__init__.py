@@ -53,7 +53,7 @@ def get_task(spec: str, options: Mapping[str, Any] | None = None, device: str = 
 
 
 def default_data(spec: str) -> str:
-    """Name the data that suits a task where none is given; a task that does not exist, which others report, has some."""
+    """Name the data that suits a task where none is given; for a task that does not exist, which others report, any."""
     try:
         return _find(spec)[0].default_data
     except UserError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from pytorch_msssim import ssim
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
@@ -108,6 +107,8 @@ def _l1(images: Tensor, targets: Tensor) -> Tensor:
 
 def _one_minus_ssim(images: Tensor, targets: Tensor) -> Tensor:
     """Return 1 - SSIM with the window, constants and valid region of the metric, but differentiable, (B,)."""
+    from pytorch_msssim import ssim  # here, for no other loss needs it
+
     return 1 - ssim(images, targets, data_range=1.0, size_average=False, win_size=11, win_sigma=1.5)
 
 
