@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 from rich.console import Console
 
+from isp_gym import testing
 from isp_gym.benchmark.agent import agent_names
 from isp_gym.benchmark.compare import compare
 from isp_gym.benchmark.config import load_config, read_config
@@ -45,7 +46,7 @@ def commands(page):
 
 
 def parse(words):
-    """Options and arguments of a command line, as the real one reads them; of a mention, which has no values, nothing."""
+    """Options and arguments of a command line, as the real one reads them; nothing for a mention without values."""
     name, *rest = words
     command = typer.main.get_command(app).commands[name]
     if all(word.startswith("--") for word in rest):
@@ -136,6 +137,19 @@ class TestItsOwnAgent:
         assert sum(row["refused"] for row in rows) > 0  # it samples modules twice
         replayed = replay_results(tmp_path / "run" / "results.json")
         assert [(one.checked, one.faults) for one in replayed] == [(["pipelines", "log"], [])] * 6
+
+
+class TestContributing:
+    TEXT = (ROOT / "CONTRIBUTING.md").read_text()
+
+    @pytest.mark.parametrize("check", testing.__all__)
+    def test_every_check_is_on_a_checklist(self, check):
+        assert f"- [ ] Check: `{check}(" in self.TEXT
+
+    def test_the_files_that_it_names_are_there(self):
+        paths = re.findall(r"`([\w./]+/\w+\.\w+)`", self.TEXT)
+        missing = [path for path in paths if not re.search("NAME|KIND", path) and not (ROOT / path).is_file()]
+        assert len(paths) > 15 and not missing
 
 
 def test_its_table_has_every_environment():
