@@ -18,6 +18,7 @@ from isp_gym.pipelines import Pipelines
 if TYPE_CHECKING:
     from isp_gym.benchmark.training import Training
     from isp_gym.envs.config import EnvConfig
+    from isp_gym.tuning.space import Parameter
 
 OBSERVES = ("raw", "camera", "target")
 _TENSORS, _CARD = "policy.safetensors", "policy.json"
@@ -33,11 +34,14 @@ class Agent:
     Attributes:
         observes: What it is shown: ``"raw"``, the input; ``"camera"``, what the camera itself made of the shot; or
             ``"target"``, the well-lit picture (an upper bound, no rival).
+        search_space: Its options that ``isp-gym tune-agents`` tunes, and their ranges; a dotted name reaches into an
+            option that is a mapping.
         exact_resume: Whether a training that goes on from a checkpoint ends with the same numbers to the bit; the agent
             then hands its learner to :meth:`Training.resume` and :meth:`Training.checkpoint`.
     """
 
     observes: ClassVar[str] = "raw"
+    search_space: ClassVar[Mapping[str, Parameter]] = {}
     exact_resume: ClassVar[bool] = False
 
     @property

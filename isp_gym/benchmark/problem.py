@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -119,17 +119,17 @@ class Problem(ProblemKeys):
         wanted = getattr(self.scenes, split)
         return replace(self.env, split=split, num_scenes=_DEFAULT_SCENES[split] if wanted is None else wanted)
 
-    def counted(self) -> Problem:
-        """The same with the number of scenes that there really are.
+    def counted(self, splits: Collection[str] = SPLITS) -> Problem:
+        """The same with the number of scenes that there really are in ``splits``; no others are read.
 
         Raises:
             UserError: There are fewer than the user asked for.
         """
         counts = {}
-        for split in SPLITS:
+        for split in splits:
             counts[split] = len(self.setting(split).load_scenes())
             self._check_count(split, counts[split])
-        return replace(self, scenes=SceneCounts(**counts, exact=self.scenes.exact))
+        return replace(self, scenes=replace(self.scenes, **counts))
 
     def check(self) -> None:
         """Find whatever is wrong without loading an image.

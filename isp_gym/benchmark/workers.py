@@ -28,6 +28,8 @@ from isp_gym.interrupts import Interrupted, interrupts
 GRACE = 10.0
 """Seconds that a run has to save itself when it is asked to stop."""
 
+Do = Callable[[Plan, Path, Callable[[Run], None]], Any]
+
 _POLL = 0.1
 _STALL = getattr(signal, "SIGUSR1", signal.SIGINT)
 _STUCK_CODE = 70
@@ -55,12 +57,12 @@ class Worker:
     said: tuple[str, ...] | None = None
 
     @classmethod
-    def start(cls, plan: Plan, folder: Path) -> Worker:
+    def start(cls, plan: Plan, folder: Path, do: Do = run) -> Worker:
         """Start a run; raises ``OSError`` if the system has no process or file left."""
         context = _context()
         ours, theirs = context.Pipe(duplex=False)
         spent = context.Value("q", 0, lock=False)
-        process = context.Process(target=_work, args=(plan, folder, theirs, spent))
+        process = context.Process(target=_work, args=(plan, folder, theirs, spent, do))
         try:
             with _signals_blocked():
                 _start_server(context)
@@ -113,6 +115,7 @@ def run_all(
     jobs: int,
     on_progress: Callable[[Worker], None],
     on_end: Callable[[Worker, Any], None],
+    do: Do = run,
 ) -> None:
     """Run everything, ``jobs`` at a time.
 
@@ -121,6 +124,7 @@ def run_all(
         jobs: Processes at a time.
         on_progress: Told now and then of every worker that is running.
         on_end: Told of each that has ended, with what it said.
+        do: What a process does with its plan.
 
     Raises:
         Interrupted: The user has asked for an end. All have been asked to save themselves, and have ended.
@@ -130,7 +134,7 @@ def run_all(
         with interrupts():
             while waiting or running:
                 while waiting and len(running) < jobs:
-                    running.append(Worker.start(*waiting.pop(0)))
+                    running.append(Worker.start(*waiting.pop(0), do))
                 wait([worker.process.sentinel for worker in running], timeout=_POLL)
                 for worker in list(running):
                     on_progress(worker)
@@ -197,7 +201,7 @@ def _kill_group(pid: int) -> None:
 
 
 # --- inside the worker ------------------------------------------------------------------------------------------------
-def _work(plan: Plan, folder: Path, answer: Connection, spent: Any) -> None:
+def _work(plan: Plan, folder: Path, answer: Connection, spent: Any, do: Do) -> None:
     if hasattr(os, "setpgrp"):
         os.setpgrp()  # its own group: Ctrl-C at a terminal is the parent's, and one signal ends it with its children
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -209,7 +213,7 @@ def _work(plan: Plan, folder: Path, answer: Connection, spent: Any) -> None:
         threading.Thread(target=_watch, args=(context, spent), daemon=True).start()
 
     try:
-        run(plan, folder, on_start)
+        do(plan, folder, on_start)
         answer.send(("done",))
     except Stopped:
         answer.send(("stopped",))

@@ -13,6 +13,7 @@ from isp_gym.cli.evaluate import evaluate
 from isp_gym.cli.oracle import oracle
 from isp_gym.cli.replay import replay
 from isp_gym.cli.tables import agents, data, envs, modules, rewards
+from isp_gym.cli.tune_agents import tune_agents
 from isp_gym.errors import UserError
 from isp_gym.interrupts import Interrupted, interrupts
 
@@ -23,7 +24,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (compare, evaluate, oracle, replay, envs, modules, rewards, agents, data):
+for command in (compare, tune_agents, evaluate, oracle, replay, envs, modules, rewards, agents, data):
     app.command()(command)
 
 # Faults of the machine that need no traceback: no space, quota, read-only, too many files.
