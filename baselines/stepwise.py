@@ -72,6 +72,7 @@ class StepwisePPO(Agent):
         "gae_lambda": Choice((0.8, 0.9, 0.95, 1.0), default=0.95),
         "dense": Choice((True, False), default=_DEFAULTS["dense"]),
     }
+    quick_options: ClassVar[Mapping[str, Any]] = {"num_envs": 2, "n_steps": 4, "batch_size": 8, "n_epochs": 1}
 
     def __init__(self, **options: Any) -> None:
         defaults = inspect.signature(PPO).parameters

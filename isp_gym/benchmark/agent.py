@@ -36,12 +36,14 @@ class Agent:
             ``"target"``, the well-lit picture (an upper bound, no rival).
         search_space: Its options that ``isp-gym tune-agents`` tunes, and their ranges; a dotted name reaches into an
             option that is a mapping.
+        quick_options: Options with which it learns from a few dozen task evaluations, for ``isp-gym doctor``.
         exact_resume: Whether a training that goes on from a checkpoint ends with the same numbers to the bit; the agent
             then hands its learner to :meth:`Training.resume` and :meth:`Training.checkpoint`.
     """
 
     observes: ClassVar[str] = "raw"
     search_space: ClassVar[Mapping[str, Parameter]] = {}
+    quick_options: ClassVar[Mapping[str, Any]] = {}
     exact_resume: ClassVar[bool] = False
 
     @property

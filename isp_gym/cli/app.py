@@ -9,6 +9,7 @@ import warnings
 import typer
 
 from isp_gym.cli.compare import compare
+from isp_gym.cli.doctor import doctor
 from isp_gym.cli.evaluate import evaluate
 from isp_gym.cli.oracle import oracle
 from isp_gym.cli.replay import replay
@@ -24,7 +25,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (compare, tune_agents, evaluate, oracle, replay, envs, modules, rewards, agents, data):
+for command in (compare, tune_agents, evaluate, oracle, replay, envs, modules, rewards, agents, data, doctor):
     app.command()(command)
 
 # Faults of the machine that need no traceback: no space, quota, read-only, too many files.
