@@ -14,9 +14,6 @@ from isp_gym.doctor.learning import agent_checks
 from isp_gym.doctor.machine import extra_checks, machine_checks
 from isp_gym.doctor.parts import bank_checks, environment_checks, plugin_checks, reward_checks, task_checks
 
-TIME_LIMIT = 30.0
-"""Seconds that one check may take, on systems that have alarms."""
-
 
 def everything() -> list[Check]:
     """Return all checks: the machine, and a tiny use of everything that a name can stand for."""
@@ -24,15 +21,17 @@ def everything() -> list[Check]:
     return [*machine_checks(), *extra_checks(), *(check for checks in parts for check in checks)]
 
 
-def examine(checks: Iterable[Check]) -> Iterator[Finding]:
+def examine(checks: Iterable[Check], time_limit: float = 30.0) -> Iterator[Finding]:
     """Run checks, and yield what each has found as soon as it has.
 
-    A check fails by whatever it raises, ``SystemExit`` included, or by taking longer than ``TIME_LIMIT``.
+    Args:
+        checks: One after another; a check fails by whatever it raises, ``SystemExit`` included.
+        time_limit: Seconds after which one has failed, on systems that have alarms.
     """
     for check in checks:
         start = time.perf_counter()
         try:
-            with _alarm(TIME_LIMIT):
+            with _alarm(time_limit):
                 status, detail = "ok", check.do()
         except Skipped as reason:
             status, detail = "skipped", str(reason)

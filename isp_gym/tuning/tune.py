@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count, islice
@@ -65,7 +66,7 @@ def tune(
         config, agents, list(islice((n for n in count(seed) if n not in config.seeds), seeds)), console
     )
     with _held(out):
-        storage = optuna.storages.RDBStorage(f"sqlite:///{out.resolve() / STUDIES}")
+        storage = storage_in(out)
         studies = [Study(subject, storage, seed) for subject in subjects]
         try:
             with Progress(console, config.several) as progress:
@@ -125,6 +126,13 @@ def space_of(config: CompareConfig, name: str) -> dict[str, Parameter]:
         value = parameter.values[0] if isinstance(parameter, Choice) else parameter.low
         load_agent(spec, with_option(options, option, value))
     return space
+
+
+def storage_in(out: Path) -> optuna.storages.RDBStorage:
+    """Return the storage of the studies in a folder."""
+    path = out.resolve() / STUDIES
+    # Connected to by its path: in a URL, some characters of a folder's name would mean something.
+    return optuna.storages.RDBStorage("sqlite:///studies.db", {"creator": lambda: sqlite3.connect(path)})
 
 
 @contextmanager
