@@ -5,6 +5,7 @@ import sys
 import time
 
 import pytest
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from isp_gym.benchmark.agent import agent_names
 from isp_gym.cli import main
@@ -98,6 +99,16 @@ def test_on_this_machine(doctor):
     for name in ("posisp", "random", "stepwise-ppo"):
         assert 0 < int(rows["agents", name]["detail"].split()[0]) <= 48, name
     assert "Box(3, 36, 36)" in rows["environments", "ISP/Sequence-v0"]["detail"]
+
+
+@pytest.mark.parametrize("name", ["posisp", "stepwise-ppo"])
+def test_a_learner_takes_a_step(name):
+    """A budget that ends in the middle of its first batch would say nothing of its learning."""
+    steps = []
+    hook = register_optimizer_step_post_hook(lambda *_: steps.append(name))
+    (finding,) = examine(check for check in everything() if (check.area, check.name) == ("agents", name))
+    hook.remove()
+    assert finding.status == "ok" and steps
 
 
 @pytest.mark.usefixtures("installed")

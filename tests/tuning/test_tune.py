@@ -183,6 +183,16 @@ class TestGoingOn:
         assert values(again) == values(whole)
         assert again["best"][0]["trials"] == 2 and again["best"][0]["task_evaluations"] == 8
 
+    def test_what_another_search_left_behind_is_not_gone_on_from(self, tuned, tmp_path):
+        first = tuned({"dial": "Dial"}, 1)
+        left = tmp_path / "out/trials/enhancement/dial/0001/seed-1"
+        (left / "checkpoints").mkdir(parents=True)
+        (left / "checkpoints/000001.pt").write_text("of other options")
+        (left / "run.json").write_text((left.parents[1] / "0000/seed-1/run.json").read_text())
+        (left / "trial.json").write_text((left.parents[1] / "0000/seed-1/trial.json").read_text())
+        again = tuned({"dial": "Dial"}, 2)
+        assert again["trials"][1]["score"] != first["trials"][0]["score"] and not again["trials"][1]["error"]
+
     def test_an_interrupted_search_goes_on(self, tmp_path, tuned):
         config = {**TINY, "agents": {"dial": {"agent": "tuned_agents:Dial"}}}
         (tmp_path / "c.yaml").write_text(json.dumps(config))
