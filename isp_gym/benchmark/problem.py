@@ -125,7 +125,7 @@ class Problem(ProblemKeys):
         Raises:
             UserError: There are fewer than the user asked for.
         """
-        counts = {}
+        counts: dict[str, Any] = {}
         for split in splits:
             counts[split] = len(self.setting(split).load_scenes())
             self._check_count(split, counts[split])
