@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from isp_gym.benchmark import Agent, Training
 from isp_gym.errors import UserError
 from isp_gym.pipelines import Pipelines, Rules
+from isp_gym.tuning import Int, Parameter
 
 
 class RandomSearch(Agent):
@@ -28,6 +29,7 @@ class RandomSearch(Agent):
     """
 
     exact_resume = True
+    search_space: ClassVar[Mapping[str, Parameter]] = {"scenes_per_candidate": Int(1, 64, log=True)}
 
     def __init__(self, scenes_per_candidate: int = 16) -> None:
         self.scenes_per_candidate = _positive_integer(scenes_per_candidate)

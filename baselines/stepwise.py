@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -24,6 +24,7 @@ from isp_gym.envs.family import image_space
 from isp_gym.envs.stepwise import run_policy
 from isp_gym.errors import UserError, unknown
 from isp_gym.pipelines import Pipelines, Rules
+from isp_gym.tuning import Choice, Float, Int, Parameter
 
 _MIN_IMAGE_SIZE = 36  # the smallest that three convolutions without padding leave something of
 _PPO_OPTIONS = (
@@ -31,7 +32,14 @@ _PPO_OPTIONS = (
     *("normalize_advantage", "ent_coef", "vf_coef", "max_grad_norm", "use_sde", "sde_sample_freq", "target_kl"),
 )
 # The return is a plain sum (Eq. 3), so it is not discounted.
-_DEFAULTS = {"num_envs": 16, "dense": True, "n_steps": 40, "batch_size": 64, "gamma": 1.0, "learning_rate": 1e-3}
+_DEFAULTS: dict[str, Any] = {
+    "num_envs": 16,
+    "dense": True,
+    "n_steps": 40,
+    "batch_size": 64,
+    "gamma": 1.0,
+    "learning_rate": 1e-3,
+}
 # Images are floats in [0, 1] already. Actions start near the middle of their ranges, not at both ends.
 _POLICY = {"net_arch": {"pi": [64, 64], "vf": [64, 64]}, "normalize_images": False, "log_std_init": -1.0}
 # CleanRL's keys of what Stable-Baselines3 logs, and a factor: its entropy loss is minus the entropy.
@@ -68,6 +76,18 @@ class StepwisePPO(Agent):
         Traceback (most recent call last):
         isp_gym.errors.UserError: unknown stepwise-ppo option 'clip' (known: batch_size, ...)
     """
+
+    search_space: ClassVar[Mapping[str, Parameter]] = {
+        "learning_rate": Float(1e-4, 1e-2, log=True, default=_DEFAULTS["learning_rate"]),
+        "n_steps": Choice((8, 16, 40, 80), default=_DEFAULTS["n_steps"]),
+        "batch_size": Choice((32, 64, 128), default=_DEFAULTS["batch_size"]),
+        "n_epochs": Int(2, 20, log=True, default=10),
+        "ent_coef": Choice((0.0, 1e-3, 1e-2), default=0.0),
+        "clip_range": Float(0.1, 0.4, default=0.2),
+        "gae_lambda": Choice((0.8, 0.9, 0.95, 1.0), default=0.95),
+        "dense": Choice((True, False), default=_DEFAULTS["dense"]),
+    }
+    quick_options: ClassVar[Mapping[str, Any]] = {"num_envs": 2, "n_steps": 4, "batch_size": 8, "n_epochs": 1}
 
     def __init__(self, **options: Any) -> None:
         defaults = inspect.signature(PPO).parameters

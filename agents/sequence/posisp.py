@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +20,7 @@ from isp_gym.benchmark import Agent, Training
 from isp_gym.config import refuse_contradictions, typed
 from isp_gym.modules import Bank, get_bank
 from isp_gym.pipelines import Pipelines, Rules
+from isp_gym.tuning import Choice, Float, Parameter
 
 
 class POSISP(Agent):
@@ -52,6 +53,16 @@ class POSISP(Agent):
     """
 
     exact_resume = True
+    search_space: ClassVar[Mapping[str, Parameter]] = {
+        "sequence_learning_rate": Float(1e-4, 1e-2, log=True, default=LearnerSettings.sequence_learning_rate),
+        "params_learning_rate": Float(1e-4, 1e-2, log=True, default=LearnerSettings.params_learning_rate),
+        "ent_coef": Choice((0.0, 1e-3, 1e-2), default=LearnerSettings.ent_coef),
+        "pretanh_l2": Float(1e-5, 1e-2, log=True, default=LearnerSettings.pretanh_l2),
+        "batch_size": Choice((8, 16, 32), default=LearnerSettings.batch_size),
+        "sequences_per_image": Choice((2, 4, 8), default=LearnerSettings.sequences_per_image),
+        "end_temperature": Float(0.1, 1.0, log=True, default=LearnerSettings.end_temperature),
+        "temperature_half_life": Float(0.05, 0.5, log=True, default=LearnerSettings.temperature_half_life),
+    }
 
     def __init__(self, **settings: float | int | str) -> None:
         self.settings = typed(LearnerSettings, settings, "posisp option")

@@ -18,6 +18,7 @@ from isp_gym.pipelines import Pipelines
 if TYPE_CHECKING:
     from isp_gym.benchmark.training import Training
     from isp_gym.envs.config import EnvConfig
+    from isp_gym.tuning.space import Parameter
 
 OBSERVES = ("raw", "camera", "target")
 _TENSORS, _METADATA = "policy.safetensors", "policy.json"
@@ -47,6 +48,9 @@ class Agent:
     Attributes:
         observes: What it is shown: ``"raw"``, the input; ``"camera"``, what the camera itself made of the shot; or
             ``"target"``, the well-lit picture (an upper bound, not a baseline).
+        search_space: Its options that ``isp-gym tune-agents`` tunes, and their ranges; a dotted name reaches into an
+            option that is a mapping.
+        quick_options: Options with which it learns from a few dozen task evaluations, for ``isp-gym doctor``.
         exact_resume: Whether a training that is resumed from a checkpoint ends with the same numbers to the bit; the
             agent then hands its learner to :meth:`Training.resume` and :meth:`Training.checkpoint`.
 
@@ -59,6 +63,8 @@ class Agent:
     """
 
     observes: ClassVar[str] = "raw"
+    search_space: ClassVar[Mapping[str, Parameter]] = {}
+    quick_options: ClassVar[Mapping[str, Any]] = {}
     exact_resume: ClassVar[bool] = False
 
     @property

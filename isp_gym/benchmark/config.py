@@ -30,6 +30,7 @@ class ComparisonKeys:
         keep: How many of the last checkpoints of a run stay.
         agents: Name in the table -> options of the agent, or ``false`` to leave it out. The option ``agent`` names the
             entry point or ``package.module:Class`` where it is not the name itself.
+        tune: Name in ``agents`` -> changes to its search space, see :func:`isp_gym.tuning.space.narrowed`.
     """
 
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])
@@ -38,6 +39,7 @@ class ComparisonKeys:
     checkpoint_seconds: float = 60.0
     keep: int = 2
     agents: dict[str, Any] = field(default_factory=dict, metadata={"example": "{posisp: {}, camera: {}}"})
+    tune: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass

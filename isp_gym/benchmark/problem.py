@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
@@ -123,7 +123,7 @@ class Problem(ProblemKeys):
         wanted = getattr(self.scenes, split)
         return replace(self.env, split=split, num_scenes=_DEFAULT_SCENES[split] if wanted is None else wanted)
 
-    def counted(self, splits: Sequence[str] = SPLITS) -> Problem:
+    def counted(self, splits: Collection[str] = SPLITS) -> Problem:
         """Return the same problem with the number of scenes that there really are.
 
         Args:

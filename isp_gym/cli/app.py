@@ -11,17 +11,22 @@ import typer
 
 import isp_gym
 from isp_gym.cli.compare import compare
+from isp_gym.cli.doctor import doctor
 from isp_gym.cli.evaluate import evaluate
 from isp_gym.cli.oracle import oracle
 from isp_gym.cli.replay import replay
 from isp_gym.cli.tables import agents, data, envs, modules, rewards
 from isp_gym.cli.train import train
+from isp_gym.cli.tune_agents import tune_agents
 from isp_gym.errors import UserError
 from isp_gym.interrupts import Interrupted, interrupts
 from isp_gym.streams import steady_streams
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-for command in (compare, train, evaluate, oracle, replay, envs, modules, rewards, agents, data):
+for command in (
+    *(compare, train, evaluate, tune_agents, oracle, replay, doctor),
+    *(envs, modules, rewards, agents, data),
+):
     app.command()(command)
 
 # Faults of the machine that need no traceback: no space, quota, read-only, too many files.
