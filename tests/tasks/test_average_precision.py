@@ -33,30 +33,30 @@ def filled(corners):
 def draw(seed, images=9):
     """What is there, and what was found: some of it, about where it is, and some of what is not there."""
     rng = np.random.default_rng(seed)
-    truths, found = [], []
+    ground_truth, found = [], []
     for _ in range(images):
         there = torch.from_numpy(boxes(rng, int(rng.integers(0, 5))))
         labels = torch.from_numpy(rng.integers(0, 3, len(there)))
         crowd = torch.from_numpy(rng.random(len(there)) < 0.2)
-        truths.append(Objects(there, labels, CLASSES, filled(there), crowd))
+        ground_truth.append(Objects(there, labels, CLASSES, filled(there), crowd))
         near = there + torch.from_numpy(rng.normal(0, 0.7, there.shape).astype(np.float32))
         seen = torch.cat([near, torch.from_numpy(boxes(rng, int(rng.integers(1, 5))))]).clamp(0, SIDE)
         guessed = torch.cat([labels, torch.from_numpy(rng.integers(0, 4, len(seen) - len(labels)))])
         scores = torch.from_numpy(rng.random(len(seen)).astype(np.float32).round(2))  # with ties
         order = scores.argsort(descending=True, stable=True)
         found.append(Detections(seen[order], scores[order], guessed[order], filled(seen[order])))
-    return truths, found
+    return ground_truth, found
 
 
-def by_hand(truths, found, kind, folder):
+def by_hand(ground_truth, found, kind, folder):
     """The first three numbers that pycocotools prints."""
     gt = {
-        "images": [{"id": i + 1, "width": SIDE, "height": SIDE} for i in range(len(truths))],
+        "images": [{"id": i + 1, "width": SIDE, "height": SIDE} for i in range(len(ground_truth))],
         "categories": [{"id": k, "name": name} for k, name in enumerate(CLASSES)],
         "annotations": [],
     }
     results = []
-    for i, (one, other) in enumerate(zip(truths, found, strict=True)):
+    for i, (one, other) in enumerate(zip(ground_truth, found, strict=True)):
         for rows, things in ((gt["annotations"], one), (results, other)):
             for k, (x1, y1, x2, y2) in enumerate(things.boxes.tolist()):
                 row = {"image_id": i + 1, "category_id": things.labels[k].item()}
@@ -80,10 +80,10 @@ def by_hand(truths, found, kind, folder):
     return evaluation.stats[:3].tolist()
 
 
-def shown(truths, found, kind, parts=(99,)):
+def shown(ground_truth, found, kind, parts=(99,)):
     precision, start = AveragePrecision(kind), 0
     for part in parts:
-        precision.update(truths[start : start + part], found[start : start + part])
+        precision.update(ground_truth[start : start + part], found[start : start + part])
         start += part
     return precision.compute()
 
@@ -91,31 +91,35 @@ def shown(truths, found, kind, parts=(99,)):
 @pytest.mark.parametrize("kind", ["box", "mask"])
 @pytest.mark.parametrize("seed", range(5))
 def test_agrees_with_pycocotools_by_hand(kind, seed, tmp_path):
-    truths, found = draw(seed)
+    ground_truth, found = draw(seed)
     expected = dict(
-        zip((f"{kind}_map", f"{kind}_map50", f"{kind}_map75"), by_hand(truths, found, kind, tmp_path), strict=True)
+        zip(
+            (f"{kind}_map", f"{kind}_map50", f"{kind}_map75"), by_hand(ground_truth, found, kind, tmp_path), strict=True
+        )
     )
     assert 0.05 < expected[f"{kind}_map"] < 0.9
-    assert shown(truths, found, kind) == pytest.approx(expected, abs=1e-9, rel=0)
+    assert shown(ground_truth, found, kind) == pytest.approx(expected, abs=1e-9, rel=0)
 
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 1000), st.lists(st.integers(1, 9), min_size=9, max_size=9))
 def test_the_parts_in_which_images_are_shown_do_not_matter(seed, parts):
-    truths, found = draw(seed)
+    ground_truth, found = draw(seed)
     ends = np.minimum(np.cumsum(parts), 9)
     sizes = [int(n) for n in np.diff([0, *ends]) if n]
-    assert shown(truths, found, "box", sizes) == pytest.approx(shown(truths, found, "box"), nan_ok=True, abs=0)
+    assert shown(ground_truth, found, "box", sizes) == pytest.approx(
+        shown(ground_truth, found, "box"), nan_ok=True, abs=0
+    )
 
 
 def test_of_each_image_is_that_of_a_set_of_one():
-    truths, found = draw(3)
-    rows = AveragePrecision("box").update(truths, found)
-    for i in range(len(truths)):
-        alone = shown(truths[i : i + 1], found[i : i + 1], "box")
+    ground_truth, found = draw(3)
+    rows = AveragePrecision("box").update(ground_truth, found)
+    for i in range(len(ground_truth)):
+        alone = shown(ground_truth[i : i + 1], found[i : i + 1], "box")
         assert {name: values[i].item() for name, values in rows.items()} == pytest.approx(alone, nan_ok=True)
     assert all(values.dtype == torch.float64 for values in rows.values())
-    assert 0 < rows["box_map"].nan_to_num().count_nonzero() < len(truths)
+    assert 0 < rows["box_map"].nan_to_num().count_nonzero() < len(ground_truth)
 
 
 def one(box, label=0, crowd=False):
@@ -149,11 +153,11 @@ class TestSpecialCases:
         assert shown([one(BOX)], [sees(member, BOX)], "box")["box_map"] == pytest.approx(0.5)
 
     def test_classes_without_objects_are_left_out(self):
-        truths, found = [one(BOX), one(BOX)], [sees(BOX), sees(BOX)]
+        ground_truth, found = [one(BOX), one(BOX)], [sees(BOX), sees(BOX)]
         guesses = [sees(BOX, label=3), *found[1:]]
-        assert shown(truths, found, "box")["box_map"] == pytest.approx(1)
-        assert shown([NOBODY, *truths], [sees(BOX, label=3), *found], "box")["box_map"] == pytest.approx(1)
-        assert shown(truths, guesses, "box")["box_map"] < 0.6
+        assert shown(ground_truth, found, "box")["box_map"] == pytest.approx(1)
+        assert shown([NOBODY, *ground_truth], [sees(BOX, label=3), *found], "box")["box_map"] == pytest.approx(1)
+        assert shown(ground_truth, guesses, "box")["box_map"] < 0.6
 
     def test_a_wrong_class_is_not_found(self):
         assert shown([one(BOX, label=1)], [sees(BOX, label=2)], "box")["box_map"] == 0

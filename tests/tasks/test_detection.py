@@ -193,9 +193,9 @@ class TestOptions:
 
     def test_a_class_that_the_network_does_not_know(self, squares, objects, scene_set):
         batch = everything(scene_set([objects([(0, 0, 0)]), objects([(1, 1, 2), (0, 0, 0)])]))
-        for judge in (Detection(squares).loss, Detection(squares).metric().update):
+        for scored in (Detection(squares).loss, Detection(squares).metric().update):
             with pytest.raises(UserError, match=r"scene 'test/1' holds a 'blue'"):
-                judge(batch.images, batch)
+                scored(batch.images, batch)
         without = everything(scene_set([objects([(0, 0, 0)]), objects([(0, 0, 0)])]))
         task = Detection(squares, classes={"blue": None})
         assert torch.equal(task.loss(batch.images, batch), task.loss(batch.images, without))

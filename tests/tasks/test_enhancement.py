@@ -137,6 +137,6 @@ class TestOtherLosses:
 
 def test_data_without_targets_is_named():
     batch = SceneBatch(torch.zeros(1, 3, 16, 16), None, ("test/a.dng",), (0,))
-    for judge in (TASK.loss, TASK.metric().update):
+    for scored in (TASK.loss, TASK.metric().update):
         with pytest.raises(UserError, match=r"'test/a\.dng' has none"):
-            judge(batch.images, batch)
+            scored(batch.images, batch)

@@ -47,9 +47,9 @@ class TestFaults:
 
     def test_data_without_masks(self, squares, objects, scene_set):
         batch = everything(scene_set([objects([(0, 0, 0)]), objects([(0, 0, 0)], masks=False)]))
-        for judge in (Segmentation(squares).loss, Segmentation(squares).metric().update):
+        for scored in (Segmentation(squares).loss, Segmentation(squares).metric().update):
             with pytest.raises(UserError, match=r"scene 'test/1' has boxes only; .* or task=detection"):
-                judge(batch.images, batch)
+                scored(batch.images, batch)
 
     def test_scenes_that_do_not_say_what_is_in_them(self, squares):
         scenes = SceneSet(MemoryStore(torch.rand(1, 3, 32, 32)), ["test/0"], ["0"], "test", "mine")

@@ -90,7 +90,10 @@ BROKEN = {
     "one box": (lambda: finding(lambda f: replace(f, boxes=f.boxes[:1])), "boxes must be"),
     "score of a column": (lambda: finding(lambda f: replace(f, scores=f.scores[:, None])), "scores must be"),
     "score above one": (lambda: finding(lambda f: replace(f, scores=f.scores + 1)), "scores must lie"),
-    "surest last": (lambda: finding(lambda f: replace(f, scores=torch.tensor([0.1, 0.2]))), "sorted by confidence"),
+    "most confident last": (
+        lambda: finding(lambda f: replace(f, scores=torch.tensor([0.1, 0.2]))),
+        "sorted by confidence",
+    ),
     "labels as floats": (lambda: finding(lambda f: replace(f, labels=f.labels.float())), "whole numbers"),
     "unknown label": (lambda: finding(lambda f: replace(f, labels=f.labels + 1)), "index into classes"),
     "no masks": (lambda: finding(lambda f: replace(f, masks=None)), "masks must be"),
