@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 from rich.console import Console
 
-from isp_gym import testing
+from isp_gym import config_files, testing
 from isp_gym.benchmark.agent import agent_names
 from isp_gym.benchmark.compare import compare
 from isp_gym.benchmark.config import load_config, read_config
@@ -66,7 +66,7 @@ class TestCommands:
     def test_the_real_command_line_takes_it(self, words):
         options = parse(words)
         if options.get("config"):
-            assert read_config(ROOT / options["config"], options["overrides"] or ())
+            assert read_config(options["config"], options.get("overrides") or ())
 
     def test_every_command_has_its_row_with_an_example_of_it(self):
         rows = re.findall(r"^\| `([\w-]+)` \|", (ROOT / "docs" / "commands.md").read_text(), re.M)
@@ -85,16 +85,17 @@ def test_python_blocks_run_in_order():
 
 @pytest.fixture
 def newcomer(tmp_path, monkeypatch):
-    """A folder with what the README has its reader make, and configs of one agent."""
+    """A folder with what the README has its reader make, where the shipped configs name one agent."""
     rng = np.random.default_rng(0)
     for name in ("a", "b", "c", "d", "e"):
         (tmp_path / "PATH").mkdir(exist_ok=True)
         Image.fromarray(rng.integers(0, 255, (48, 48, 3), dtype=np.uint8)).save(tmp_path / "PATH" / f"{name}.png")
-    (tmp_path / "configs").mkdir()
-    for name in ("quick.yaml", "detection.yaml"):
-        config = OmegaConf.load(ROOT / "configs" / name)
+    shipped = {name: tmp_path / f"{name}.yaml" for name in ("quick", "detection")}
+    for name, path in shipped.items():
+        config = OmegaConf.load(config_files.find_config(name))
         config.agents = {"posisp": config.agents.posisp}
-        OmegaConf.save(config, tmp_path / "configs" / name)
+        OmegaConf.save(config, path)
+    monkeypatch.setattr(config_files, "shipped_configs", lambda: shipped)
     (tmp_path / "my_agent.py").write_text(next(block for block in PYTHON if block.startswith("# my_agent.py")))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
@@ -107,7 +108,7 @@ def test_commands_run_from_top_to_bottom(newcomer, monkeypatch, capfd):
     written = [words for words in commands("README.md") if "MY_DETECTOR" not in " ".join(words)]
     assert len(written) == len(commands("README.md")) - 1
     for words in written:
-        monkeypatch.setattr(sys, "argv", ["isp-gym", *words, *(TINY if words[0] == "compare" else [])])
+        monkeypatch.setattr(sys, "argv", ["isp-gym", *words, *(TINY if words[0] in ("compare", "train") else [])])
         with pytest.raises(SystemExit) as end:
             main()
         assert not end.value.code, capfd.readouterr().err
@@ -127,7 +128,7 @@ class TestItsOwnAgent:
     def test_takes_part_and_its_rows_replay(self, tmp_path, monkeypatch):
         (tmp_path / "my_agent.py").write_text(self.CODE)
         monkeypatch.chdir(tmp_path)
-        (command,) = re.findall(r"isp-gym compare --config configs/quick.yaml .*(agents\.mine\S+)", README)
+        (command,) = re.findall(r"isp-gym compare --config quick .*(agents\.mine\S+)", README)
         small = ["budget=40", "image_size=36", "scenes={train: 4, validation: 2, test: 2}"]
         config = load_config(ROOT / "configs" / "quick.yaml", [*small, command], num_seeds=6)
         config.agents = {"mine": config.agents["mine"]}
