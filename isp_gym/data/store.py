@@ -42,8 +42,8 @@ class Parts:
         self.images, self.targets, self.cameras = images, targets, cameras
         self.objects = None if objects is None else tuple(objects)
 
-    def pick(self, positions: Sequence[int]) -> Parts:
-        """Return copies of some rows; objects are never changed, so theirs are shared."""
+    def take(self, positions: Sequence[int]) -> Parts:
+        """Copy some rows; objects are never changed, so theirs are shared."""
         index = torch.tensor(positions, dtype=torch.long, device=self.images.device)
         targets, cameras = (None if t is None else t[index] for t in (self.targets, self.cameras))
         objects = None if self.objects is None else [self.objects[i] for i in positions]
@@ -88,7 +88,7 @@ class MemoryStore:
 
     def fetch(self, positions: Sequence[int]) -> Parts:
         """Return copies of the scenes at ``positions``."""
-        return self._parts.pick(positions)
+        return self._parts.take(positions)
 
 
 class LazyStore:

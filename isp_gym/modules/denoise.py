@@ -18,17 +18,17 @@ the guide Y by REACH = 7, so that no window wraps. At one shift s = (dy, dx)::
     guide, padded by REACH (cut to one dimension)        one step at shift s
 
     |<- 7 ->|<------- band ------->|<- 7 ->|              square = (guide[wide] - guide[wide_there])**2
-            [-------- here --------]                                _Box adds up each 5x5 patch of it
+            [-------- here --------]                                _PatchSums adds up 5x5 patches
           [---------- wide ----------]     here + 2        d      = sqrt(box + 1e-8)
                 [-------- there --------]  here + s        weight = exp(-d / h)
               [------- wide_there -------] wide + s        total[here]  += weight * values[there]
                                                            total[there] += weight * values[here]
 
 ``_window`` gives those four slices: ``here`` and ``there`` in the values, ``wide`` and ``wide_there``, which have
-PATCH = 2 more pixels on each side, in the guide. ``_Weights`` turns a shift into the weights of a band, ``_Box`` sums
-5x5 windows, and :func:`~isp_gym.modules.blocks.power_buffer` holds what ``exp2_`` is taken of: three sets of buffers,
-used again at each shift. What was added beyond the image's edge, ``_fold`` brings back to the pixels that ``_wrap``
-copied there.
+PATCH = 2 more pixels on each side, in the guide. ``_Weights`` turns a shift into the weights of a band, ``_PatchSums``
+adds up 5x5 patches, and :func:`~isp_gym.modules.blocks.power_buffer` holds what ``exp2_`` is taken of: three sets of
+buffers, used again at each shift. What was added beyond the image's edge, ``_fold`` brings back to the pixels that
+``_wrap`` copied there.
 """
 
 import math
@@ -126,7 +126,7 @@ def _backward(x: Tensor, h: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
     rate = _rate(h, width)
     for rows in spans(height, width * len(h), x):
         weights = _Weights(guide, rows, rate)
-        spread = _Box(x.new_zeros(rows.stop - rows.start + 4 * PATCH, width + 4 * PATCH, count))
+        spread = _PatchSums(x.new_zeros(rows.stop - rows.start + 4 * PATCH, width + 4 * PATCH, count))
         difference = torch.empty_like(spread.result)
         inner = spread.source[2 * PATCH : -2 * PATCH, 2 * PATCH : -2 * PATCH]
         here, wide = _window(rows, width, SEARCH), _window(rows, width, REACH, margin=PATCH)
@@ -177,7 +177,7 @@ class _Weights:
         self._guide, self._rows, self._rate = guide, rows, rate
         self._width = len(rate)
         self._here = guide[_window(rows, self._width, REACH, margin=PATCH)]
-        self._box = _Box(torch.empty_like(self._here, memory_format=torch.contiguous_format))
+        self._box = _PatchSums(torch.empty_like(self._here, memory_format=torch.contiguous_format))
         self.inverse, self.distance = torch.empty_like(self._box.result), self._box.result
         self._whole, self.result = power_buffer(self.distance.shape, guide)
 
@@ -194,7 +194,7 @@ class _Weights:
         return self.result
 
 
-class _Box:
+class _PatchSums:
     """Sums over 5x5 windows: ``source`` (R + 4, W + 4, n) to (R, W, n), in six additions; buffers are used again."""
 
     def __init__(self, source: Tensor):

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
-from isp_gym.data.annotations.masks import decode
+from isp_gym.data.annotations.masks import decode_rle
 
 Box = tuple[float, float, float, float]
 
@@ -53,7 +53,7 @@ class Letterbox:
         """Rasterise COCO's polygons or run-length encoding -> (S, S)."""
         if isinstance(segmentation, dict):
             whole = np.zeros((self.side, self.side), bool)
-            pixels = decode(segmentation, self.size).astype(np.float32)
+            pixels = decode_rle(segmentation, self.size).astype(np.float32)
             inner = cv2.resize(pixels, self.inner, interpolation=cv2.INTER_AREA)
             whole[self.inside()] = (inner >= 0.5).ravel()
             return whole
@@ -64,4 +64,4 @@ class Letterbox:
         points = [np.array(polygon, dtype=np.float64).reshape(-1, 2) for polygon in polygons]
         moved = [(p * self.scale + (self.left, self.top)).ravel().tolist() for p in points]
         encoding = coco_mask.merge(coco_mask.frPyObjects(moved, self.side, self.side))
-        return decode(encoding, (self.side, self.side)) & self.inside()
+        return decode_rle(encoding, (self.side, self.side)) & self.inside()

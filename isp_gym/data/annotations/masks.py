@@ -76,7 +76,7 @@ def _decompress(counts: str | bytes) -> list[int]:
     return lengths
 
 
-def decode(encoding: dict[str, Any], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
+def decode_rle(encoding: dict[str, Any], size: tuple[int, int]) -> npt.NDArray[np.bool_]:
     """Decode a run-length encoding -> (H, W)."""
     lengths = run_lengths(encoding, size)
     inside = np.arange(len(lengths)) % 2 == 1

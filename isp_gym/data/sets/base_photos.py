@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from isp_gym.data.readers.photos import read_photo
+from isp_gym.data.readers.photos import Pixels, read_photo
 from isp_gym.data.scene import Scene, SceneSet
 from isp_gym.data.sets.base import DataSource, checksum
 from isp_gym.data.store import MemoryStore, SceneStore
@@ -25,7 +25,6 @@ from isp_gym.data.unprocess import UnprocessSettings, unprocess
 from isp_gym.errors import UserError
 
 T = TypeVar("T")
-Pixels = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 
 
 @dataclass(frozen=True)

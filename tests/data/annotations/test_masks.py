@@ -6,7 +6,7 @@ from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco_mask
 
 from isp_gym.data.annotations.letterbox import Letterbox
-from isp_gym.data.annotations.masks import check_segmentation, decode
+from isp_gym.data.annotations.masks import check_segmentation, decode_rle
 
 SHAPES = st.tuples(st.integers(1, 24), st.integers(1, 24))
 
@@ -16,7 +16,7 @@ def test_what_pycocotools_encodes_is_decoded(pixels, text):
     encoding = coco_mask.encode(np.asfortranarray(pixels))
     if text:
         encoding["counts"] = encoding["counts"].decode()
-    assert np.array_equal(decode(encoding, pixels.shape[::-1]), pixels)
+    assert np.array_equal(decode_rle(encoding, pixels.shape[::-1]), pixels)
 
 
 @given(hnp.arrays(np.uint8, SHAPES, elements=st.integers(0, 1)), st.data())

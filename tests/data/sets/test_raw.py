@@ -62,7 +62,7 @@ class TestReadRaw:
     def test_it_has_more_than_8_bits(self, tmp_path, write_dng):
         rgb = np.repeat(np.linspace(0.1, 0.2, 512)[None, :, None], 64, 0).repeat(3, 2)
         write_dng(tmp_path / "a.dng", rgb)
-        assert len(np.unique(read_raw(tmp_path / "a.dng")[32])) > 256
+        assert len(np.unique(read_raw(str(tmp_path / "a.dng"))[32])) > 256
 
     @pytest.mark.parametrize("content", [b"", b"no photo", b"II*\0" + b"\0" * 60])
     def test_something_else(self, tmp_path, content):
