@@ -9,6 +9,7 @@ import warnings
 import typer
 
 from isp_gym.cli.compare import compare
+from isp_gym.cli.enhance import enhance
 from isp_gym.cli.evaluate import evaluate
 from isp_gym.cli.oracle import oracle
 from isp_gym.cli.replay import replay
@@ -23,7 +24,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (compare, evaluate, oracle, replay, envs, modules, rewards, agents, data):
+for command in (compare, enhance, evaluate, oracle, replay, envs, modules, rewards, agents, data):
     app.command()(command)
 
 # Faults of the machine that need no traceback: no space, quota, read-only, too many files.
