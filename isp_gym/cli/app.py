@@ -12,6 +12,7 @@ import typer
 import isp_gym
 from isp_gym.cli.compare import compare
 from isp_gym.cli.doctor import doctor
+from isp_gym.cli.enhance import enhance
 from isp_gym.cli.evaluate import evaluate
 from isp_gym.cli.oracle import oracle
 from isp_gym.cli.replay import replay
@@ -24,7 +25,7 @@ from isp_gym.streams import steady_streams
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 for command in (
-    *(compare, train, evaluate, tune_agents, oracle, replay, doctor),
+    *(compare, train, evaluate, enhance, tune_agents, oracle, replay, doctor),
     *(envs, modules, rewards, agents, data),
 ):
     app.command()(command)

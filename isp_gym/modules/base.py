@@ -64,6 +64,9 @@ class Module:
         finish: Maps the physical parameters (..., n) to those that ``apply`` takes, e.g. normalises rows.
         version: To be raised whenever the same image with the same normalised parameters comes out otherwise, by more
             than rounding: a new formula, constant or range, or parameters in another order. Not for speed.
+        radius: How many pixels away, in rows and in columns, an output pixel looks at the input; 0 is pointwise,
+            ``None`` the whole image. Large images are processed in tiles by it. Borders may be treated in any way
+            that looks no further, also circularly; where in the image a pixel lies may matter in no other way.
     """
 
     name: str
@@ -77,6 +80,7 @@ class Module:
     costly: bool = False
     finish: Callable[[Tensor], Tensor] | None = None
     version: int = 1
+    radius: int | None = 0
 
     def physical(self, params: Tensor) -> Tensor:
         """Map normalised parameters (..., n) in [0, 1] to physical units (..., n)."""

@@ -280,5 +280,6 @@ REFERENCE = Module(
     formula="non-local means: 11x11 shifts weighted by exp(-d / h), d between 5x5 patches of luminance",
     reference="Buades et al., A non-local algorithm for image denoising, CVPR 2005",
     costly=True,
+    radius=REACH,
 )
 STABLE = replace(REFERENCE, parameters=(Parameter("strength", "", 0.0, 1.0, neutral=0.0),), apply=graded, clamps=False)

@@ -92,5 +92,6 @@ REFERENCE = Module(
     clamps=True,
     formula="clip(f x + (1 - f) blur, 0, 1), blur 3x3 of ones with 5 in the centre, borders keep x",
     reference="Wang et al., AdaptiveISP, NeurIPS 2024",
+    radius=1,
 )
 STABLE = replace(REFERENCE, parameters=(Parameter("factor", "", 1 / 8, 8.0, neutral=1.0, log=True),))

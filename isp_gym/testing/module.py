@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from isp_gym import plugins
+from isp_gym.enhance.tiles import apply_in_tiles
 from isp_gym.modules import Bank, get_bank
 from isp_gym.modules.base import Module
 
@@ -15,7 +16,7 @@ _DOMAINS = ("any", "linear", "display")
 
 
 def check_module(module: Module | str, *, gradient: bool = True) -> None:
-    """Check a module: units, shapes and types, each image by itself, nothing changed, finite, as declared, gradients.
+    """Check a module: units, shapes, types, images by themselves, nothing changed, finite, tiles, gradients.
 
     Args:
         module: The module; or its plug-in name, an entry point or ``package.module:Name``.
@@ -35,6 +36,7 @@ def check_module(module: Module | str, *, gradient: bool = True) -> None:
     _check_shapes(module)
     _check_rows(module)
     _check_values(module)
+    _check_radius(module)
     if gradient:
         _check_gradients(module)
 
@@ -132,6 +134,21 @@ def _check_values(module: Module) -> None:
         if module.clamps:
             inside = bool(((output >= -1e-6) & (output <= 1 + 1e-6)).all())
             assert inside, f"it says that it clamps, and gives {float(output.min()):g} to {float(output.max()):g}"
+
+
+def _check_radius(module: Module) -> None:
+    """Compare tiles that are computed from what the declared radius reaches with the whole image."""
+    radius, side = module.radius, 16
+    if radius is None:
+        return
+    assert isinstance(radius, int) and radius >= 0, f"radius must be a whole number from 0 on or None, not {radius!r}"
+    images, params = _inputs(module, 1, 2 * radius + 2 * side, 2 * radius + 2 * side + 3, torch.float64)
+    whole, tiled = _apply(module, images, params)[0], torch.empty_like(images[0])
+    apply_in_tiles(lambda window: _apply(module, window, params), images[0], tiled, radius, side)
+    assert torch.allclose(tiled, whole, rtol=1e-6, atol=1e-6), (
+        f"in tiles it makes another image: a pixel depends on more than the {radius} pixels round it that it declares, "
+        "or on where it lies; declare its radius, or None for the whole image"
+    )
 
 
 def _check_gradients(module: Module) -> None:

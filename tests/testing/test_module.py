@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 import isp_gym  # noqa: F401 (registers the environments)
 from isp_gym.modules import BANKS, Bank, get_bank
@@ -96,6 +97,11 @@ BROKEN_MODULES = {
     "swapped ends": (mixed(SwappedEnds), "'gain' at its low: physical gives 4, not 0.25"),
     "no version": (module(gain, version=0), "version"),
     "not a whole version": (module(gain, version=1.5), "version"),
+    "blurs and says nothing": (module(lambda x, p: gain(x + x.roll(1, 3), p)), "more than the 0 pixels"),
+    "blurs further than it says": (module(lambda x, p: gain(x + x.roll((3, 3), (2, 3)), p), radius=2), "the 2 pixels"),
+    "subtracts the mean": (module(lambda x, p: gain(x - x.mean((2, 3), keepdim=True), p), radius=5), "whole image"),
+    "vignettes": (module(lambda x, p: gain(x * torch.linspace(0, 1, x.shape[3], dtype=x.dtype), p)), "where it lies"),
+    "half a pixel": (module(gain, radius=0.5), "radius must be"),
     "neutral outside": (module(gain, parameters=(Parameter("g", "", 0.5, 2, neutral=3),)), "neutral"),
 }
 
@@ -109,6 +115,18 @@ class TestModule:
         check_module(module(gain))
         check_module(mixed(Module))
         check_module(mixed(Module, MIXED[::-1], finish=torch.square))
+
+    @pytest.mark.parametrize("pad", ["constant", "replicate", "reflect", "circular"])
+    def test_a_radius_may_be_declared_whatever_the_border(self, pad):
+        def blur(x, p):
+            return gain(F.avg_pool2d(F.pad(x, (2, 2, 2, 2), mode=pad), 5, stride=1), p)
+
+        check_module(module(blur, radius=2))
+        with pytest.raises(AssertionError, match="the 1 pixels"):
+            check_module(module(blur, radius=1))
+
+    def test_what_needs_the_whole_image_says_so(self):
+        check_module(module(lambda x, p: gain(x - x.mean((2, 3), keepdim=True), p), radius=None))
 
     @pytest.mark.parametrize("kind", BROKEN_MODULES)
     def test_it_is_caught(self, kind):
