@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isp_gym.cli.options import AllowCode
+from isp_gym.cli.options import AllowCode, file_or_folder, folder_to_write, policy_to_read
 from isp_gym.cli.output import console_of
 from isp_gym.errors import UserError
+from isp_gym.streams import stdout_to_stderr
 
 if TYPE_CHECKING:
     from isp_gym.enhance import Enhancer, Job
@@ -40,11 +41,22 @@ class Bits(str, Enum):
 
 
 def enhance(
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="JPEG, PNG, TIFF, camera RAW; or folders.")],
-    policy: Annotated[
-        str, typer.Option(help="A run's folder, the name of an agent (input, camera, random, ...), or posisp:FILE.pth.")
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(parser=file_or_folder, metavar="INPUT...", help="JPEG, PNG, TIFF, camera RAW; or folders."),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the results: NAME.png and NAME.json of each file.")],
+    policy: Annotated[
+        str,
+        typer.Option(
+            parser=policy_to_read,
+            metavar="SPEC",
+            help="A run's folder, the name of an agent (input, camera, random, ...), or posisp:FILE.pth.",
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(parser=folder_to_write, metavar="FOLDER", help="For NAME.png and NAME.json of each file."),
+    ],
     light: Annotated[
         Light | None,
         typer.Option("--input", help="What photo files hold; by default 16-bit files are linear, 8-bit ones display."),
@@ -60,7 +72,13 @@ def enhance(
     allow_code: AllowCode = False,
     as_json: Annotated[bool, typer.Option("--json", help="End with what was done as one line of JSON.")] = False,
 ) -> None:
-    """Enhance photos and camera RAW files, and folders of them, with any policy, at full resolution."""
+    """Enhance photos and camera RAW files, and folders of them, with any policy, at full resolution.
+
+    \b
+    Examples:
+      isp-gym enhance --policy runs/quick/runs/posisp/seed-0 photo.dng --out enhanced
+      isp-gym enhance --policy camera FOLDER --out enhanced --bits 16
+    """
     from rich.progress import track
 
     from isp_gym import plugins
@@ -70,7 +88,7 @@ def enhance(
     jobs, console = plan_jobs(inputs, out, overwrite), console_of(stderr=as_json)
     done: list[dict[str, Any]] = []
     faults: list[dict[str, str]] = []
-    with plugins.untrusted(names_in([policy]), allow=allow_code):
+    with stdout_to_stderr(as_json), plugins.untrusted(names_in([policy]), allow=allow_code):
         enhancer = Enhancer(policy, view.value if view else None, tile, budget, device)
         quiet = len(jobs) == 1 or not console.is_terminal
         for job in track(jobs, "enhancing", console=console, disable=quiet):

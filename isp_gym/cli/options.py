@@ -26,6 +26,13 @@ def file_to_read(text: str) -> Path:
     return Path(text)
 
 
+def file_or_folder(text: str) -> Path:
+    """Parse a file or folder; ``UserError`` if it is not there."""
+    if not text or not Path(text).exists():
+        raise UserError(f"there is no file or folder '{text}'")
+    return Path(text)
+
+
 def policy_to_read(text: str) -> str:
     """Parse the SPEC of a policy; ``UserError`` if it is written as a run's folder and there is none."""
     if not text.strip():

@@ -7,7 +7,7 @@ import isp_gym
 from isp_gym.cli import main
 from isp_gym.cli.app import app
 
-COMMANDS = [info.callback.__name__ for info in app.registered_commands]
+COMMANDS = [info.callback.__name__.replace("_", "-") for info in app.registered_commands]
 
 
 @pytest.fixture

@@ -4,11 +4,15 @@ import json
 import subprocess
 import sys
 
+COMMANDS = ("compare", "train", "evaluate", "enhance", "tune-agents", "doctor", "oracle", "replay", "data")
 FAST = {
     "no command": [],
     "version": ["--version"],
     "help": ["--help"],
-    **{f"help of {name}": [name, "--help"] for name in ("compare", "evaluate", "oracle", "replay", "data")},
+    **{
+        f"help of {name}": [name, "--help"]
+        for name in ("compare", "train", "evaluate", "enhance", "tune-agents", "doctor", "oracle", "replay", "data")
+    },
     "agents": ["agents"],
     "unknown config": ["compare", "--config", "nope", "--out", "x"],
     "unknown file": ["oracle", "--config", "nope.yaml", "--out", "x"],
@@ -18,6 +22,9 @@ FAST = {
     "unknown command": ["compute"],
     "unknown run": ["evaluate", "--policy", "nope/x"],
     "config of evaluate": ["evaluate", "--policy", "camera", "--config", "nope"],
+    "config of train": ["train", "--config", "nope", "--out", "x"],
+    "config of tuning": ["tune-agents", "--config", "nope", "--out", "x", "--trials", "2"],
+    "nothing to enhance": ["enhance", "--policy", "camera", "nope.png", "--out", "x"],
     "no results": ["replay", "nope"],
 }
 FAULTS = [
