@@ -137,7 +137,7 @@ class EnvConfig:
         return TerminalReward(**changes)
 
     def load_scenes(self) -> SceneSet:
-        """Load the scenes of the split, on the device."""
+        """The scenes of the split, on the device."""
         scenes = load_scenes(self.data, self.split, self.num_scenes, self.image_size, self.scene_seed, self.on_error)
         return scenes.to(self.device)
 
