@@ -1,13 +1,17 @@
 """How many files of the package a reader walks through, from a photo to its reward and in one step.
 
-A file counts when a Python function of it is entered, in any thread: calls, generator expressions and properties, not
-imports or the bodies of modules and classes. Run it in a process of its own: what is loaded or cached before
-does not run again.
+A file counts when a Python function of it is called (methods, properties and comprehensions too), in any thread, as
+``sys.setprofile`` tells. Imports and what they run, and the bodies of modules and classes, do not count: everything is
+imported before. The process is fresh and the cache of decoded scenes empty. The pipeline is one module, exposure; each
+further one would add its own file, and ``modules/blocks.py`` the first that works in blocks.
 
-    python perf/files_touched.py
+    python perf/files_touched.py [--json]
 """
 
+import argparse
 import inspect
+import json
+import os
 import sys
 import tempfile
 import threading
@@ -15,17 +19,17 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
-from unittest import mock
 
 import gymnasium as gym
 
-import isp_gym
+import isp_gym.envs.sequence  # gymnasium would import it when the environment is made
 
 PACKAGE = Path(isp_gym.__file__).parent
+ACTION = {"sequence": [0] + [10] * 9, "params": [0.6] * 27}  # exposure, end
 
 
 def files_entered(run: Callable[[], Any]) -> list[str]:
-    """Return the files under ``isp_gym/`` of which ``run`` enters a function, sorted."""
+    """Return the files under ``isp_gym/`` of which ``run`` calls a function, sorted."""
     entered: set[str] = set()
 
     def note(frame: FrameType, event: str, _: Any) -> None:
@@ -40,28 +44,38 @@ def files_entered(run: Callable[[], Any]) -> list[str]:
     finally:
         sys.setprofile(None)
         threading.setprofile(None)  # type: ignore[arg-type]
-    paths = (Path(name) for name in entered)
-    return sorted(str(path.relative_to(PACKAGE)) for path in paths if path.is_relative_to(PACKAGE))
+    paths = map(Path, entered)
+    return sorted(path.relative_to(PACKAGE).as_posix() for path in paths if path.is_relative_to(PACKAGE))
+
+
+def photo_to_reward() -> gym.Env:
+    """Make an environment of photos, and take its first step."""
+    env = gym.make("ISP/Sequence-v0", data="photos")
+    env.reset(seed=0)
+    env.step(ACTION)
+    return env
 
 
 def measure() -> dict[str, list[str]]:
-    """Return the files from making the environment to its first reward, with an empty cache; and those of one step."""
-
-    def from_photo_to_reward() -> gym.Env:
-        env = gym.make("ISP/Sequence-v0", data="photos")
-        env.reset(seed=0)
-        env.action_space.seed(0)
-        env.step(env.action_space.sample())
-        return env
-
-    with tempfile.TemporaryDirectory() as cache, mock.patch.dict("os.environ", ISP_GYM_CACHE=cache):
-        cold = files_entered(from_photo_to_reward)
-        env = from_photo_to_reward()
+    """Return the files that are entered from a photo to its reward, and in one step of an environment in use."""
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["ISP_GYM_CACHE"] = cache
+        cold = files_entered(photo_to_reward)
+        env = photo_to_reward()
         env.reset()
-        action = env.action_space.sample()
-        return {"from photo to reward": cold, "one step": files_entered(lambda: env.step(action))}
+        return {"photo to reward": cold, "one step": files_entered(lambda: env.step(ACTION))}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="print the lists as JSON")
+    counted = measure()
+    if parser.parse_args().json:
+        print(json.dumps(counted))
+        return
+    for name, files in counted.items():
+        print(f"{name}: {len(files)} files", *files, sep="\n  ")
 
 
 if __name__ == "__main__":
-    for name, files in measure().items():
-        print(f"{name}: {len(files)} files", *files, sep="\n  ")
+    main()

@@ -65,8 +65,9 @@ class TestRules:
         env = Training(setting, 0, Budget()).make_vec("ISP/StepwiseBox-v0", 5)
         means = torch.randn(5, env.single_action_space.shape[0])
         agent._networks = torch.nn.ModuleDict({**agent.networks, "action": Constant(means)})
-        observation = {"image": images, "used": torch.zeros(5, 10), "step": torch.zeros(5, dtype=torch.int64)}
-        allowed = setting.rules.allowed(torch.zeros(5, 10, dtype=torch.bool))
+        used = torch.zeros(5, setting.rules.bank.num_modules, dtype=torch.bool)
+        observation = {"image": images, "used": used.to(torch.int8), "step": torch.zeros(5, dtype=torch.int64)}
+        allowed = setting.rules.allowed(used)
         native = env.unwrapped.make_variant("box").decode(means.clamp(-1, 1), allowed)
         tokens, params = agent._act(observation, allowed)
         assert torch.equal(tokens, native["module"]) and torch.equal(params, native["params"])

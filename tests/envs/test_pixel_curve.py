@@ -79,7 +79,7 @@ class TestEpisode:
         )
 
     def test_return_equals_that_of_a_scored_image(self, make_vec):
-        """The third family is paid by the same Eq. 3 as the others."""
+        """The third family is rewarded by the same Eq. 3 as the others."""
         env = make_vec(ID, 2)
         actions = noise(5, 2)
         rewards, infos = play(env, actions)
