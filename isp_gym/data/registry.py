@@ -123,7 +123,7 @@ def available(data: str, split: str, on_error: str = "raise") -> int | None:
             decoding finds to be unusable still count.
 
     Returns:
-        The number, or ``None`` where there is no limit: scenes are cut from photos, or drawn, as often as asked for.
+        The number, or ``None`` where there is no limit: scenes are cut from photos, or rendered, as often as asked for.
 
     Raises:
         UserError: If an argument is wrong, or the data is missing or not laid out as expected.

@@ -1,9 +1,9 @@
 """Unprocessing: turn a finished photograph back into linear, low-light camera RAW-RGB.
 
 The recipe is that of Brooks, Mildenhall, Xue, Chen, Sharlet and Barron, "Unprocessing Images for Learned Raw
-Denoising", CVPR 2019: invert the steps of a camera pipeline in reverse order, each with randomly drawn numbers, then
-add shot and read noise. Two things differ: the light is lowered by a drawn factor before the noise (a short exposure in
-a dark place), and there is no mosaic, for the environments start from demosaicked RAW.
+Denoising", CVPR 2019: invert the steps of a camera pipeline in reverse order, each with randomly sampled numbers,
+then add shot and read noise. Two things differ: the light is lowered by a sampled factor before the noise (a short
+exposure in a dark place), and there is no mosaic, for the environments start from demosaicked RAW.
 
     photo -> inverse tone curve -> gamma expansion -> colour matrix -> inverse white balance -> darken -> noise -> clip
 """
@@ -26,7 +26,7 @@ _NUMBERS = {"read_noise_spread": (0.0, 5.0), "highlight_knee": (0.0, 0.999), "ga
 
 @dataclass(frozen=True)
 class UnprocessSettings:
-    """The distributions that one simulated camera shot is drawn from; the defaults are the paper's, but for ``light``.
+    """The distributions that a simulated camera shot is sampled from; the defaults are the paper's, but for ``light``.
 
     Attributes:
         red_gain: Uniform range of the white-balance gain of red.
@@ -96,7 +96,7 @@ def unprocess(
 ) -> npt.NDArray[np.float32]:
     """Simulate the low-light RAW-RGB shot that a camera would have developed into ``photo``.
 
-    The camera (colour matrix, gains, light, noise level) is drawn before any per-pixel noise, so that with equally
+    The camera (colour matrix, gains, light, noise level) is sampled before any per-pixel noise, so that with equally
     seeded generators two sizes of one photo are seen by the same camera in the same light.
 
     Args:

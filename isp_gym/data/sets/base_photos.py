@@ -172,7 +172,7 @@ def make_scene(
     Returns:
         Image and target, both (3, image_size, image_size), float32 in [0, 1].
     """
-    # Two streams, so that the camera and its light do not depend on how the crop was drawn.
+    # Two streams, so that the camera and its light do not depend on how the crop was sampled.
     crop_rng, camera_rng = np.random.default_rng(stable_integers(seed)).spawn(2)
     crop = _random_crop(pixels, crop_rng, image_size)
     photo = crop.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
@@ -196,7 +196,7 @@ def _random_crop(pixels: Pixels, rng: np.random.Generator, image_size: int) -> P
 def content_key(pixels: npt.NDArray) -> str:
     """Return SHA-256 of a decoded image: equal where and only where shape, type and every value are.
 
-    Seeds what is drawn for a photo, so that it gives the same scenes under any name, in any folder and any lossless
+    Seeds what is sampled for a photo, so that it gives the same scenes under any name, in any folder and any lossless
     format.
     """
     digest = hashlib.sha256(f"{pixels.shape} {pixels.dtype.name}".encode())
