@@ -99,7 +99,7 @@ class TestReading:
 
     def test_a_pipe_is_read(self, tmp_path):
         os.mkfifo(tmp_path / "pipe")
-        writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=("budget: 8",))
+        writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=("budget: 8",), daemon=True)
         writer.start()
         assert read_yaml(tmp_path / "pipe") == {"budget": 8}
         writer.join()

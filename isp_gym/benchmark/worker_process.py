@@ -51,11 +51,13 @@ def work(plan: Plan, folder: Path, answer: Connection, spent: Any) -> None:
     try:
         with steady_streams():  # an agent may print, and nobody read it
             run(plan, folder, on_start)
-        answer.send(("done",))
+        said: tuple[str, ...] = ("done",)
     except Stopped:
-        answer.send(("stopped",))
+        said = ("stopped",)
     except BaseException as error:  # whatever an agent raises, sys.exit() and KeyboardInterrupt too
-        answer.send(("failed", _line(error), "" if isinstance(error, UserError) else traceback.format_exc()))
+        said = ("failed", _line(error), "" if isinstance(error, UserError) else traceback.format_exc())
+    with contextlib.suppress(OSError):  # nobody listens any more
+        answer.send(said)
 
 
 def _line(error: BaseException) -> str:

@@ -54,6 +54,9 @@ class Worker:
                 _start_server(context)
                 process.start()
         except BaseException:
+            if process.pid is not None:  # Ctrl-C came meanwhile, and nobody else knows of it
+                process.kill()
+                process.join()
             ours.close()
             raise
         finally:

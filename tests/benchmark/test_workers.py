@@ -1,14 +1,17 @@
 """Runs in processes of their own. Agents lie in a file in the working directory, as a third party's do."""
 
+import contextlib
+import multiprocessing
 import os
 import signal
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from isp_gym.benchmark import workers
+from isp_gym.benchmark import worker_process, workers
 from isp_gym.benchmark.plan import read_card
 from isp_gym.benchmark.results import finished_row
 from isp_gym.benchmark.workers import Interrupted, interrupts, run_all
@@ -125,6 +128,30 @@ def test_each_way_to_fail_is_one_line_and_harms_no_other(work, tmp_path):
 def test_what_an_error_says_may_be_longer_than_a_pipe_holds(work):
     (said,) = work("Raises", options={"text": "x", "times": 10**6}).values()
     assert said[0] == "failed" and len(said[1]) < 400
+
+
+def test_ctrl_c_while_a_worker_starts_leaves_none(plan_of, tmp_path, monkeypatch):
+    started = []
+
+    @contextlib.contextmanager
+    def then_interrupted():
+        yield
+        started.extend(multiprocessing.active_children())
+        raise Interrupted
+
+    monkeypatch.setattr(workers, "_signals_blocked", then_interrupted)
+    with pytest.raises(Interrupted):
+        workers.Worker.start(plan_of("input"), tmp_path / "run")
+    assert len(started) == 1 and not started[0].is_alive()
+
+
+def test_a_run_whose_listener_has_gone_ends_without_a_word(plan_of, tmp_path, monkeypatch):
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    ours.close()
+    monkeypatch.setattr(worker_process.os, "setpgrp", lambda: None)
+    monkeypatch.setattr(worker_process.signal, "signal", lambda *_: None)  # this process keeps its own
+    worker_process.work(plan_of("input"), tmp_path / "run", theirs, SimpleNamespace(value=0))
+    assert row_of(tmp_path / "run")["ended"] == "agent"
 
 
 class TestTimeout:
