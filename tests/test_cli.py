@@ -110,6 +110,8 @@ def test_evaluate_says_on_standard_error_what_it_is_doing(cli):
 def test_evaluate_names_a_policy_that_is_not_there(cli):
     code, _, err = cli("evaluate", "--policy", "posisp:none.pth")
     assert code == 2 and "none.pth" in err
+    code, _, err = cli("evaluate", "--policy", "randon", "--config", "c.yaml")
+    assert code == 2 and "did you mean 'random'" in err and len(err.splitlines()) == 1
 
 
 def test_oracle_then_regret_then_replay(cli):

@@ -140,12 +140,16 @@ def test_what_it_prints(cli, tmp_path):
 
 
 def test_faults_are_one_line_and_nothing_is_written(cli, tmp_path):
+    (tmp_path / "photos").mkdir()
+    for i in range(6):
+        (tmp_path / "photos" / f"{i}.png").write_text(f"no image {i}")
     before = sorted(path.name for path in tmp_path.iterdir())
     for args, message in (
         (["--out", "x"], "several agents; choose one with --agent: walk, random"),
         (["--out", "x", "--agent", "randon"], "did you mean 'random'"),
         (["--out", "x", "--agent", "random", "buget=3"], "buget"),
         (["--out", ".", "--agent", "random"], "is the folder that you are in"),
+        (["--out", "x", "--agent", "random", "data=folder:photos"], ".png"),
     ):
         code, out, err = cli("train", "--config", "c.yaml", *args)
         assert code == 2 and message in err and len(err.splitlines()) == 1 and not out

@@ -68,34 +68,49 @@ def load_policy(
     Raises:
         UserError: There is no such policy.
     """
+    agent, problem, is_trained = find_policy(spec, problem, given)
+    return agent, problem, 0 if is_trained else _train(spec, agent, problem, budget, seed, status or Status())
+
+
+def find_policy(spec: str, problem: Problem, given: Collection[str] = ()) -> tuple[Agent, Problem, bool]:
+    """Make or read a policy without training it; arguments and errors as for :func:`load_policy`.
+
+    Returns:
+        The policy, the problem with the policy's modules, and whether it needs no training any more.
+    """
     name, _, file = spec.partition(":")
     if is_run(spec):
         agent, rules = load_run(Path(spec)), problem_of_run(Path(spec)).env.rules
-        return _on_device(agent, problem), _with_rules(problem, rules, given), 0
+        return _on_device(agent, problem), _with_rules(problem, rules, given), True
     if file and name in agent_names():
         cls = plugins.find("agents", name)
         if not hasattr(cls, "from_released"):
             raise UserError(f"agent '{name}' reads no files; write --policy {name}")
         agent = cls.from_released(file)
-        return _on_device(agent, problem), _with_rules(problem, agent.rules, given), 0
+        return _on_device(agent, problem), _with_rules(problem, agent.rules, given), True
     if "/" in spec and ":" not in spec:
         raise UserError(
             f"no run at '{spec}'; give OUT/runs/AGENT/seed-N of a comparison, OUT of a training, or an agent's name"
         )
-    agent, spent = load_agent(spec), Budget(budget, round(budget * problem.steps_per_evaluation))
+    return load_agent(spec), problem, False
+
+
+def _train(spec: str, agent: Agent, problem: Problem, budget: int, seed: int, status: Status) -> int:
+    """Train a named agent; returns the task evaluations that it has spent."""
+    spent = Budget(budget, round(budget * problem.steps_per_evaluation))
 
     def now() -> tuple[str, float]:
         done = spent.task_evaluations
         return f"training {spec}: {done:,} of {budget:,} task evaluations", done / max(1, budget)
 
-    with (status or Status()).doing(f"training {spec} with budget {budget}", now):
-        _train(agent, problem.setting("train"), seed, spent)
-    return agent, problem, spent.task_evaluations
-
-
-def _train(agent: Agent, setting: EnvConfig, seed: int, budget: Budget) -> None:
-    with seal("validation", "test"), metering(budget), suppress(BudgetExhausted):
-        agent.train(Training(setting, seed, budget))
+    with (
+        status.doing(f"training {spec} with budget {budget}", now),
+        seal("validation", "test"),
+        metering(spent),
+        suppress(BudgetExhausted),
+    ):
+        agent.train(Training(problem.setting("train"), seed, spent))
+    return spent.task_evaluations
 
 
 def load_run(run: Path) -> Agent:
@@ -203,11 +218,12 @@ def evaluate_policy(
     check_split(split)
     status = status or Status()
     seed = seed_everything(0)
+    given = {word.partition("=")[0] for word in overrides}
     with status.doing(f"loading {problem.setting(split).num_scenes} {split} scenes of {problem.env.data}"):
+        agent, problem, is_trained = find_policy(policy, problem, given)
         problem = problem.counted()
     start = time.perf_counter()
-    given = {word.partition("=")[0] for word in overrides}
-    agent, problem, spent = load_policy(policy, problem, budget, seed, given, status)
+    spent = 0 if is_trained else _train(policy, agent, problem, budget, seed, status)
     seconds = round(time.perf_counter() - start, 2) if spent else 0.0
     evaluation, scenes = _score(agent, problem.setting(split), status)
     return {

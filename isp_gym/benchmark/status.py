@@ -52,21 +52,25 @@ class Status:
             with live:
                 yield
         else:
-            self._print(what)
-            with self._repeating(line):
+            with self._repeating(what, line):
                 yield
 
     @contextmanager
-    def _repeating(self, line: Callable[[], str]) -> Iterator[None]:
-        end = threading.Event()
+    def _repeating(self, what: str, line: Callable[[], str]) -> Iterator[None]:
+        """Print ``what``, then a line now and then. Work that fails at once leaves the error alone: it is the news."""
+        end, said = threading.Event(), list[float]()
+
+        def say(text: str) -> None:
+            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+            said.append(time.monotonic())
 
         def repeat() -> None:
-            said = time.monotonic()
             while not end.wait(min(_TICK, self._every)):
-                text = line()  # also when nothing is printed: the time left is estimated from what it sees
-                if time.monotonic() - said >= self._every:
-                    self._print(text)
-                    said = time.monotonic()
+                text = line()  # also when it is not printed: the time left is estimated from what it sees
+                if not said:
+                    say(what)
+                elif time.monotonic() - said[-1] >= self._every:
+                    say(text)
 
         thread = threading.Thread(target=repeat, daemon=True)
         thread.start()
@@ -75,9 +79,8 @@ class Status:
         finally:
             end.set()
             thread.join()
-
-    def _print(self, text: str) -> None:
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        if not said:
+            say(what)
 
 
 class TimeLeft:
