@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-MOST = {"photo to reward": 31, "one step": 13}
+MOST = {"photo to reward": 28, "one step": 13}
 
 
 @pytest.fixture(scope="module")
