@@ -116,5 +116,6 @@ class TestWriteWhole:
 
     def test_a_file_in_place_of_the_folder_is_one_line(self, tmp_path):
         (tmp_path / "out").touch()
-        with pytest.raises(UserError, match="give another folder"):
-            write_whole(tmp_path / "out" / "x.png", lambda path: path.write_bytes(b""))
+        for name in ("x.png", "deep/x.png"):
+            with pytest.raises(UserError, match="give another folder"):
+                write_whole(tmp_path / "out" / name, lambda path: path.write_bytes(b""))
