@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isp_gym.cli.options import AllowCode, file_or_folder, folder_to_write, policy_to_read
+from isp_gym.cli.options import AllowCode, Policy, file_or_folder, folder_to_write
 from isp_gym.cli.output import console_of
 from isp_gym.errors import UserError
 from isp_gym.streams import stdout_to_stderr
@@ -45,14 +45,7 @@ def enhance(
         list[Path],
         typer.Argument(parser=file_or_folder, metavar="INPUT...", help="JPEG, PNG, TIFF, camera RAW; or folders."),
     ],
-    policy: Annotated[
-        str,
-        typer.Option(
-            parser=policy_to_read,
-            metavar="SPEC",
-            help="A run's folder, the name of an agent (input, camera, random, ...), or posisp:FILE.pth.",
-        ),
-    ],
+    policy: Policy,
     out: Annotated[
         Path,
         typer.Option(parser=folder_to_write, metavar="FOLDER", help="For NAME.png and NAME.json of each file."),

@@ -7,20 +7,13 @@ from typing import Annotated
 
 import typer
 
-from isp_gym.cli.options import CONFIG_HELP, AllowCode, JsonLine, policy_to_read
+from isp_gym.cli.options import CONFIG_HELP, AllowCode, JsonLine, Policy
 from isp_gym.cli.output import console_of, print_pipelines
 from isp_gym.streams import stdout_to_stderr
 
 
 def evaluate(
-    policy: Annotated[
-        str,
-        typer.Option(
-            parser=policy_to_read,
-            metavar="SPEC",
-            help="A run's folder, the name of an agent (input, camera, random, ...), or posisp:FILE.pth.",
-        ),
-    ],
+    policy: Policy,
     task: Annotated[str | None, typer.Option(help="Downstream task; that of the run, or enhancement.")] = None,
     data: Annotated[str | None, typer.Option(help="Data source; that of the run, or what suits the task.")] = None,
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",

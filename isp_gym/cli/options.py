@@ -53,3 +53,11 @@ AllowCode = Annotated[
 ]
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON object in place of a table.")]
 JsonLine = Annotated[bool, typer.Option("--json", help="Print the results as one line of JSON, all else on stderr.")]
+Policy = Annotated[
+    str,
+    typer.Option(
+        parser=policy_to_read,
+        metavar="SPEC",
+        help="A run's folder, the name of an agent (input, camera, random, ...), or posisp:FILE.pth.",
+    ),
+]
