@@ -1,6 +1,7 @@
 """A training of one agent: the policy that a comparison trains, without the test scenes."""
 
 import json
+from dataclasses import replace
 from multiprocessing import forkserver
 
 import jsonschema
@@ -206,6 +207,10 @@ class TestTheFolder:
         (tmp_path / "x.1").rename(tmp_path / "y.partial")
         with pytest.raises(UserError, match="holds an interrupted training"):
             quietly(tiny(), tmp_path / "y")
+
+    def test_a_row_of_validation_scores_is_not_taken_for_one_of_a_comparison(self, plan_of):
+        plan = plan_of("input")
+        assert replace(plan, split="validation").digest != plan.digest
 
     def test_resume_begins_where_there_is_nothing(self, tiny, tmp_path):
         assert not train(only_run(tiny()), tmp_path / "x", resume=True).was_finished
