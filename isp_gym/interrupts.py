@@ -21,6 +21,10 @@ class Interrupted(BaseException):
         super().__init__(message)
         self.number = number
 
+    def saying(self, message: str) -> Interrupted:
+        """Return the same end with another message."""
+        return Interrupted(message, self.number)
+
     @property
     def exit_code(self) -> int:
         """The code that shells expect: 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP."""

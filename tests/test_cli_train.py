@@ -92,13 +92,13 @@ def interrupted(cli, tmp_path):
     return make
 
 
-@pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)])
 def test_it_ends_with_the_policy_of_a_comparison_however_it_is_interrupted(
     cli, interrupted, tmp_path, number, expected
 ):
     code, err = interrupted(number)
     assert code == expected
-    if number == signal.SIGINT:
+    if number == signal.SIGTERM:
         last = err.splitlines()[-1]
         assert "interrupted; the training is kept in" in last and "with --resume goes on" in last
     # Whatever else is asked for now loses nothing.

@@ -12,4 +12,5 @@ def test_each_signal_has_the_exit_code_that_shells_expect(name, code):
     with pytest.raises(Interrupted, match=r"^interrupted$") as caught, interrupts():
         os.kill(os.getpid(), getattr(signal, name))
     assert caught.value.exit_code == code
+    assert (str(caught.value.saying("later")), caught.value.saying("later").exit_code) == ("later", code)
     assert signal.getsignal(getattr(signal, name)) == before

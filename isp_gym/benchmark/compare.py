@@ -117,10 +117,9 @@ def _run(places: list[tuple[Plan, Path]], folder: OutFolder, jobs: int, console:
             run_all(first, jobs, progress.update, on_end)
         except Interrupted as error:
             done = sum(finished_row(plan.digest, place / ROW) is not None for plan, place in places)
-            raise Interrupted(
+            raise error.saying(
                 f"interrupted; {done} of {len(places)} runs are finished and kept in '{folder.partial}': "
-                "the same command goes on from there",
-                error.number,
+                "the same command goes on from there"
             ) from None
     return failures
 

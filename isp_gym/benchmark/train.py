@@ -177,8 +177,8 @@ def _run(plan: Plan, partial: Path, status: Status) -> None:
     try:
         with status.doing(f"training {plan} with budget {plan.problem.budget}", now):
             run_all([(plan, partial)], 1, on_progress, on_end)
-    except Interrupted:
-        raise Interrupted(
+    except Interrupted as error:
+        raise error.saying(
             f"interrupted; the training is kept in '{partial}': the same command with --resume goes on from there"
         ) from None
     if failures:

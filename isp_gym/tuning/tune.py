@@ -72,8 +72,8 @@ def tune(
             with Progress(console, config.several) as progress:
                 while unfinished := [one for one in studies if len(one.done) < trials and not one.fault]:
                     run_round(unfinished, out / TRIALS, jobs, progress, console)
-        except Interrupted:
-            raise Interrupted(f"interrupted; what is finished is kept in '{out}': the same command goes on") from None
+        except Interrupted as error:
+            raise error.saying(f"interrupted; what is finished is kept in '{out}': the same command goes on") from None
         finally:
             outcome = write_outcome(studies, config, out)
     faults = [f"agent '{one.subject.agent}' fails as the config has it: {one.fault}" for one in studies if one.fault]
