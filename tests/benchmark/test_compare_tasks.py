@@ -55,14 +55,14 @@ class TestReport:
         page = (out / "report.html").read_text()
         best = max(results["rows"], key=lambda row: row["metrics"]["mask_map"])["agent"]
         assert f'<tr class="best"><td>{best}</td>' in page
-        assert "<th>mask mAP.75</th>" in page and "validation mask mAP" in page
+        assert "<th>Mask mAP.75</th>" in page and "validation mask mAP" in page
         score = results["rows"][0]["scenes"][0]["mask_map"]
         assert f"camera: {score:.3f}</figcaption>" in page
 
     def test_pictures_are_large_enough_to_read_in(self, finished):
         page = (finished[1] / "report.html").read_text()
         assert page.count('<figure class="large">') == 2 * 4  # input, two agents and target of two scenes
-        assert "what the task's frozen network finds" in page
+        assert "the predictions of the task's frozen network" in page
 
     def test_the_input_says_what_is_to_be_found(self, finished, config):
         out, scenes = finished[1], config.problems["segmentation"].setting("test").load_scenes()

@@ -32,10 +32,6 @@ def read_raw(path: str | Path) -> npt.NDArray[np.uint16]:
 
     Raises:
         UserError: rawpy is not installed, or the file is missing, damaged, no RAW file, or too large.
-
-    Example:
-        >>> read_raw("IMG_0001.dng").dtype  # doctest: +SKIP
-        dtype('uint16')
     """
     rawpy, path = _rawpy(), Path(path)
     if not path.is_file():

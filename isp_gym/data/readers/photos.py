@@ -74,8 +74,9 @@ def read_photo(path: str | Path) -> Pixels:
             claims more than ``MAX_PIXELS``. The message names the file.
 
     Example:
-        >>> read_photo("coffee.png").shape  # doctest: +SKIP
-        (400, 600, 3)
+        >>> import skimage
+        >>> read_photo(Path(skimage.__file__).parent / "data" / "astronaut.png").shape
+        (512, 512, 3)
     """
     try:
         header = read_header(Path(path))
