@@ -168,7 +168,7 @@ def _merge(layers: Sequence[Any], overrides: Sequence[str], what: str) -> dict[s
         for change in overrides:
             _refuse_misread(change.partition("=")[2])
         merged = OmegaConf.merge(*layers, OmegaConf.from_dotlist(list(overrides)))
-        return OmegaConf.to_container(merged, resolve=True)  # type: ignore[return-value]
+        return OmegaConf.to_container(merged, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
     except (yaml.YAMLError, OmegaConfBaseException, TypeError, ValueError) as error:
         raise UserError(f"{what} cannot be read: {' '.join(str(error).split())}") from error
 

@@ -113,6 +113,7 @@ class TestReading:
             (b"[" * 5000, "cannot be read"),
             (b"a: &x {b: *x}", "a.yaml"),
             (b"- 1", "must be a mapping"),
+            (b"budget: ???", "Missing mandatory value: budget"),
         ],
     )
     def test_what_cannot_be_read_is_one_line(self, tmp_path, text, message):

@@ -133,6 +133,12 @@ class TestItsOwnAgent:
 
     (CODE,) = (example for example in PYTHON if example.startswith("# my_agent.py"))
 
+    @pytest.fixture(autouse=True)
+    def forgotten(self):
+        """Other tests have a `my_agent` of their own."""
+        yield
+        sys.modules.pop("my_agent", None)
+
     def test_passes_the_check(self):
         scope: dict = {}
         exec(self.CODE, scope)

@@ -129,6 +129,8 @@ def load_run(run: Path) -> Agent:
 
 
 def _learned_nothing(run: Path) -> bool:
+    if not (run / "row.json").exists():
+        raise UserError(f"the run in '{run}' was interrupted; the command that made it goes on (train: with --resume)")
     try:
         return read_json(run / "row.json")["task_evaluations"] == 0
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -118,7 +118,7 @@ class TestOtherSpecs:
 
     def test_an_unfinished_run(self, finished, tmp_path):
         copytree(finished[1] / "runs/posisp/seed-1", tmp_path / "run", ignore=lambda *_: ["policy", "row.json"])
-        with pytest.raises(UserError, match="is no finished run"):
+        with pytest.raises(UserError, match="was interrupted; the command that made it goes on"):
             evaluated(tmp_path / "run")
 
     def test_validation_and_test_are_sealed_while_a_named_agent_learns(self, problem, monkeypatch):
